@@ -1,0 +1,1 @@
+//! An exact and bounded Go `text/template` engine.
