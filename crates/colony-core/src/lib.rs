@@ -1,0 +1,8 @@
+//! Ids, time, states and decisions of Colony.
+//!
+//! Everything here is pure: no I/O, no async, no clock. Time, randomness and ids arrive from
+//! outside, so that whole histories can be replayed from a seed.
+
+pub mod id;
+pub mod method;
+pub mod time;
