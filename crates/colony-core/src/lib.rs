@@ -3,6 +3,11 @@
 //! Everything here is pure: no I/O, no async, no clock. Time, randomness and ids arrive from
 //! outside, so that whole histories can be replayed from a seed.
 
+pub mod backoff;
+pub mod error_code;
 pub mod id;
+pub mod job;
 pub mod method;
+pub mod plan;
+pub mod state;
 pub mod time;
