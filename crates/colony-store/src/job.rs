@@ -1,0 +1,120 @@
+//! Closures on their way to a database thread, and answers on their way back.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::oneshot;
+
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+/// Whether a closure looks or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Read,
+    Write,
+}
+
+/// A closure of any result type, waiting for a database thread.
+pub(crate) trait Job: Send {
+    /// Runs the closure once and keeps its result for [`Job::answer`]. True when it succeeded and
+    /// its changes are to be kept. May be called again; the last result counts. A closure that
+    /// panicked is not run again.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+
+    /// Whether it may change something.
+    fn mode(&self) -> Mode;
+
+    /// Replaces the result by an error.
+    fn fail(&mut self, error: StoreError);
+
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
+
+    /// Sends the result to the caller.
+    fn answer(self: Box<Self>);
+}
+
+struct Work<F, T, E> {
+    mode: Mode,
+    closure: F,
+    panicked: bool,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+/// Packs a closure; the receiver gets its result.
+pub(crate) fn pack<F, T, E>(
+    mode: Mode,
+    closure: F,
+) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let (reply, receiver) = oneshot::channel();
+    let work = Work {
+        mode,
+        closure,
+        panicked: false,
+        result: None,
+        reply,
+    };
+    (Box::new(work), receiver)
+}
+
+impl<F, T, E> Job for Work<F, T, E>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        if self.panicked {
+            return false;
+        }
+        tx.count_closure();
+        // What a panic may leave half-done is either in the transaction, which is rolled back, or
+        // captured by the closure, which is not called again.
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.closure)(tx)));
+        let result = match outcome {
+            Ok(Ok(_)) if tx.has_failed() => Err(StoreError::TransactionFailed.into()),
+            Ok(result) => result,
+            Err(panic) => {
+                self.panicked = true;
+                Err(StoreError::Panicked(panic_text(panic.as_ref())).into())
+            }
+        };
+        let succeeded = result.is_ok();
+        self.result = Some(result);
+        succeeded
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.result = Some(Err(error.into()));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(result) = self.result {
+            // The caller may have gone away; the outcome stands all the same.
+            let _ = self.reply.send(result);
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "with a value that is not text".to_owned())
+}

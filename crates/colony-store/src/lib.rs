@@ -1,0 +1,46 @@
+//! The ledger and everything else that lasts, on SQLite and PostgreSQL.
+//!
+//! A [`Store`] runs plain functions over a [`Tx`] on threads of its own: [`Store::read`] for
+//! looking, [`Store::write`] for changing. SQL is written once for both databases, with `$1…$n`
+//! parameters; see [`Tx`] for the few places where they differ.
+//!
+//! ```
+//! use colony_store::{Store, StoreConfig, StoreError};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let store = Store::open(&StoreConfig::sqlite(dir.path().join("colony.db")))?;
+//! store.write_blocking(|tx| {
+//!     tx.execute("CREATE TABLE settings (name TEXT, value TEXT)", &[])?;
+//!     tx.execute("INSERT INTO settings (name, value) VALUES ($1, $2)", &[&"color", &"red"])?;
+//!     Ok::<_, StoreError>(())
+//! })?;
+//! let color = store.read_blocking(|tx| {
+//!     tx.query_one("SELECT value FROM settings WHERE name = $1", &[&"color"])?
+//!         .get::<String>(0)
+//! })?;
+//! assert_eq!(color, "red");
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod error;
+mod job;
+mod many;
+mod postgres;
+mod row;
+
+mod sqlite;
+mod stats;
+mod store;
+mod tx;
+mod value;
+
+pub use config::{Database, ParseDatabaseError, StoreConfig};
+pub use error::{DriverError, OpenError, StoreError};
+pub use row::{Cell, ColumnIndex, FromCell, Row};
+pub use stats::Stats;
+pub use store::Store;
+pub use tx::{Dialect, Tx};
+pub use value::{Json, Param, ToParam};

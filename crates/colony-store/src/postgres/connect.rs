@@ -1,0 +1,103 @@
+//! Where the server is, and how to connect to it.
+
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::config::Database;
+use crate::error::{DriverError, OpenError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long sent data may stay unacknowledged before the connection counts as lost.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+
+/// A server and a database on it.
+#[derive(Clone)]
+pub(crate) struct Server {
+    config: Config,
+    /// The URL without its password.
+    name: String,
+}
+
+impl Server {
+    pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
+        let name = Database::Postgres {
+            url: url.to_owned(),
+        }
+        .to_string();
+        let mut config = match url.parse::<Config>() {
+            Ok(config) => config,
+            Err(source) => {
+                return Err(OpenError::Database {
+                    database: name,
+                    advice: "the URL is malformed; write it as \
+                             postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters \
+                             of the password percent-encoded"
+                        .to_owned(),
+                    source: Box::new(DriverError::Postgres(source)),
+                });
+            }
+        };
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(OpenError::Unsupported {
+                database: name,
+                advice: "sslmode=require: TLS to PostgreSQL is not supported yet; use \
+                         sslmode=disable over a private network or a local TLS proxy",
+            });
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED_MAX);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("colony");
+        }
+        Ok(Self { config, name })
+    }
+
+    /// Connects; the connection lives on the runtime, which moves it while it waits for answers.
+    pub(super) fn connect(&self, runtime: &Runtime) -> Result<Client, tokio_postgres::Error> {
+        runtime.block_on(async {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            // Its error also reaches whoever waits for an answer.
+            tokio::spawn(async move { drop(connection.await) });
+            Ok(client)
+        })
+    }
+
+    pub(super) fn open_error(&self, error: tokio_postgres::Error) -> OpenError {
+        OpenError::Database {
+            database: self.name.clone(),
+            advice: advice(&error).to_owned(),
+            source: Box::new(DriverError::Postgres(error)),
+        }
+    }
+}
+
+fn advice(error: &tokio_postgres::Error) -> &'static str {
+    match error.code() {
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            "the server has no such database; make it with `createdb`, or correct the name"
+        }
+        Some(code)
+            if *code == SqlState::INVALID_PASSWORD
+                || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+        {
+            "the server refused this user; correct the user name and password in the URL"
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "the server has no free connection; raise its max_connections or close others"
+        }
+        Some(_) => "the server refused; see the reason below",
+        None => {
+            "the server cannot be reached; check that it runs and that host and port of the \
+             database URL are right"
+        }
+    }
+}

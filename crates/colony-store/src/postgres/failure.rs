@@ -1,0 +1,60 @@
+//! What a refusal of PostgreSQL means for the transaction.
+
+use tokio_postgres::error::SqlState;
+
+/// Why a transaction may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It collided with another one; the next try may get through.
+    Conflict,
+    /// The connection is gone, or of no use any more.
+    Lost,
+    /// Trying again would not help.
+    Final,
+}
+
+impl Failure {
+    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            return if is_transport(error) {
+                Self::Lost
+            } else {
+                Self::Final
+            };
+        };
+        let code = db.code();
+        if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED
+        {
+            Self::Conflict
+        } else if ends_session(code) || db.routine() == Some("RevalidateCachedQuery") {
+            // The latter: a migration changed what a prepared statement gives. A new connection
+            // prepares it anew.
+            Self::Lost
+        } else {
+            Self::Final
+        }
+    }
+}
+
+fn ends_session(code: &SqlState) -> bool {
+    code.code().starts_with("08")
+        || [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            SqlState::TOO_MANY_CONNECTIONS,
+        ]
+        .contains(code)
+}
+
+fn is_transport(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<std::io::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    error.is_closed()
+}

@@ -1,0 +1,255 @@
+//! One connection, its prepared statements, and the transaction on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
+
+use super::connect::Server;
+use super::failure::Failure;
+use crate::error::{DriverError, StoreError, excerpt};
+use crate::row::{Cell, Columns, Row};
+use crate::value::Param;
+
+/// How many prepared statements a connection keeps before it starts anew.
+const STATEMENT_CACHE: usize = 1024;
+
+/// A connection that comes back after it was lost.
+pub(crate) struct Session {
+    server: Server,
+    runtime: Runtime,
+    link: Option<Link>,
+    /// How to begin the transaction; sent together with its first statement.
+    begin: Option<&'static str>,
+    failure: Option<Failure>,
+    number: usize,
+}
+
+struct Link {
+    client: Client,
+    statements: HashMap<String, Statement>,
+}
+
+/// How a commit ended.
+pub(super) enum Commit {
+    Done,
+    /// Nothing was stored.
+    Refused(Failure, tokio_postgres::Error),
+    /// Perhaps stored.
+    Unknown(tokio_postgres::Error),
+}
+
+impl Session {
+    pub(super) fn new(server: Server, number: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .expect("the system has file descriptors for a runtime at start");
+        Self {
+            server,
+            runtime,
+            link: None,
+            begin: None,
+            failure: None,
+            number,
+        }
+    }
+
+    /// The number of this session, which tells its waiting times apart from those of others.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Makes sure that there is a connection.
+    pub(super) fn connect(&mut self) -> Result<(), tokio_postgres::Error> {
+        if self
+            .link
+            .as_ref()
+            .is_none_or(|link| link.client.is_closed())
+        {
+            self.link = None;
+            self.link = Some(Link {
+                client: self.server.connect(&self.runtime)?,
+                statements: HashMap::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Drops the connection.
+    pub(super) fn disconnect(&mut self) {
+        self.link = None;
+    }
+
+    /// Starts a transaction; nothing is sent before its first statement.
+    pub(super) fn begin(&mut self, begin: &'static str) {
+        self.begin = Some(begin);
+        self.failure = None;
+    }
+
+    /// Why a statement of the transaction failed, if one did.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
+    pub(super) fn commit(&mut self) -> Commit {
+        if self.begin.take().is_some() {
+            return Commit::Done;
+        }
+        match self.batch("COMMIT") {
+            Ok(()) => Commit::Done,
+            Err(error) => match Failure::of(&error) {
+                Failure::Lost => Commit::Unknown(error),
+                failure => Commit::Refused(failure, error),
+            },
+        }
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        if self.begin.take().is_none() && self.batch("ROLLBACK").is_err() {
+            // The server rolls back what a lost connection left.
+            self.disconnect();
+        }
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        let Some(link) = &self.link else {
+            return Ok(());
+        };
+        self.runtime.block_on(link.client.batch_execute(sql))
+    }
+
+    /// Runs a statement; returns the number of rows changed, or given when it gives rows.
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        let statement = self.prepare(sql, params)?;
+        let begin = self.begin.take();
+        let client = self.client()?;
+        let result = self.runtime.block_on(async {
+            let run = client.execute_raw(&statement, params);
+            match begin {
+                None => run.await,
+                Some(begin) => {
+                    let begin = client.batch_execute(begin);
+                    tokio::try_join!(biased; begin, run).map(|((), count)| count)
+                }
+            }
+        });
+        result.map_err(|error| self.refused(sql, error))
+    }
+
+    /// Runs a statement; returns its rows.
+    pub(crate) fn query(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let statement = self.prepare(sql, params)?;
+        let begin = self.begin.take();
+        let client = self.client()?;
+        let params: Vec<&(dyn ToSql + Sync)> = params
+            .iter()
+            .map(|param| param as &(dyn ToSql + Sync))
+            .collect();
+        let result = self.runtime.block_on(async {
+            let run = client.query(&statement, &params);
+            match begin {
+                None => run.await,
+                Some(begin) => {
+                    let begin = client.batch_execute(begin);
+                    tokio::try_join!(biased; begin, run).map(|((), rows)| rows)
+                }
+            }
+        });
+        let rows = result.map_err(|error| self.refused(sql, error))?;
+        to_rows(sql, &statement, &rows)
+    }
+
+    fn client(&self) -> Result<&Client, StoreError> {
+        let link = self.link.as_ref();
+        link.map(|link| &link.client)
+            .ok_or(StoreError::Unreachable { source: None })
+    }
+
+    fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, StoreError> {
+        let link = self
+            .link
+            .as_mut()
+            .ok_or(StoreError::Unreachable { source: None })?;
+        let statement = match link.statements.get(sql) {
+            Some(statement) => statement.clone(),
+            None => match self.runtime.block_on(link.client.prepare(sql)) {
+                Ok(statement) => {
+                    if link.statements.len() >= STATEMENT_CACHE {
+                        link.statements.clear();
+                    }
+                    link.statements.insert(sql.to_owned(), statement.clone());
+                    statement
+                }
+                Err(error) => return Err(self.refused(sql, error)),
+            },
+        };
+        let (wanted, given) = (statement.params().len(), params.len());
+        if wanted != given {
+            return Err(StoreError::Parameter {
+                statement: excerpt(sql),
+                parameter: format!("${}", wanted.min(given) + 1),
+                problem: format!("the statement has {wanted} parameters, {given} were given"),
+            });
+        }
+        Ok(statement)
+    }
+
+    fn refused(&mut self, sql: &str, error: tokio_postgres::Error) -> StoreError {
+        let failure = Failure::of(&error);
+        self.failure = Some(failure);
+        let statement = excerpt(sql);
+        let rule = error
+            .as_db_error()
+            .filter(|db| db.code().code().starts_with("23"))
+            .map(|db| db.constraint().unwrap_or(db.message()).to_owned());
+        let source = Box::new(DriverError::Postgres(error));
+        match rule {
+            Some(rule) => StoreError::Rule {
+                statement,
+                rule,
+                source,
+            },
+            None => StoreError::Statement { statement, source },
+        }
+    }
+}
+
+fn to_rows(
+    sql: &str,
+    statement: &Statement,
+    rows: &[tokio_postgres::Row],
+) -> Result<Vec<Row>, StoreError> {
+    let names = statement.columns().iter();
+    let columns = Arc::new(Columns {
+        statement: excerpt(sql),
+        names: names.map(|column| column.name().to_owned()).collect(),
+    });
+    rows.iter()
+        .map(|row| {
+            let cells = (0..row.len())
+                .map(|index| {
+                    row.try_get::<_, Cell>(index)
+                        .map_err(|error| unreadable(&columns, index, &error))
+                })
+                .collect::<Result<Vec<Cell>, _>>()?;
+            Ok(Row::new(Arc::clone(&columns), cells))
+        })
+        .collect()
+}
+
+fn unreadable(columns: &Columns, index: usize, error: &tokio_postgres::Error) -> StoreError {
+    let reason = std::error::Error::source(error).map(ToString::to_string);
+    StoreError::Value {
+        statement: columns.statement.clone(),
+        column: columns.names[index].clone(),
+        problem: reason.unwrap_or_else(|| error.to_string()),
+    }
+}

@@ -1,0 +1,58 @@
+//! SQLite: one writing thread with group commit, a few reading threads.
+
+mod connection;
+mod reader;
+mod statement;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::config::StoreConfig;
+use crate::error::OpenError;
+use crate::job::Job;
+use crate::stats::Counters;
+use crate::store::Workers;
+
+pub(crate) use statement::{execute, query};
+
+/// Opens the file and starts the threads.
+pub(crate) fn open(
+    path: &Path,
+    config: &StoreConfig,
+    counters: &Arc<Counters>,
+) -> Result<Workers, OpenError> {
+    let writer = connection::open(path)?;
+    let readers = (0..config.sqlite_readers.max(1))
+        .map(|_| connection::open_reading(path))
+        .collect::<Result<Vec<Connection>, _>>()?;
+
+    let (writes, waiting_writes) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
+    let (reads, waiting_reads) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
+    let mut threads = Vec::new();
+    for connection in readers {
+        let (jobs, counters) = (waiting_reads.clone(), Arc::clone(counters));
+        threads.push(spawn("sqlite-reader", move || {
+            reader::run(&connection, &jobs, &counters);
+        }));
+    }
+    let counters = Arc::clone(counters);
+    // Last, so that it is joined last: its close is then the one that checkpoints the file.
+    threads.push(spawn("sqlite-writer", move || {
+        writer::run(&writer, &waiting_writes, &counters);
+    }));
+    Ok(Workers {
+        reads,
+        writes,
+        threads,
+    })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .expect("the system has room for a handful of threads at start")
+}

@@ -1,0 +1,78 @@
+//! Opening SQLite files with the right settings.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::error::{DriverError, OpenError};
+
+/// How many prepared statements a connection keeps.
+const STATEMENT_CACHE: usize = 512;
+
+/// Settings of every connection. `FULL` puts each commit on disk before it is acknowledged;
+/// grouped commits make that cheap. The busy timeout is for other programs, such as a backup: the
+/// store itself has one writer.
+const SETTINGS: &str = "
+    PRAGMA busy_timeout = 5000;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -16000;
+    PRAGMA journal_size_limit = 67108864;
+";
+
+/// Opens the file for the writer; makes it and its directory when they are not there.
+pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if let Some(directory) = parent {
+        std::fs::create_dir_all(directory).map_err(|source| OpenError::File {
+            database: name(path),
+            advice: format!(
+                "cannot make the directory {}; choose a data directory that this user can write to",
+                directory.display()
+            ),
+            source,
+        })?;
+    }
+    open_with(path, SETTINGS)
+}
+
+/// Opens the file for a reader, which can change nothing.
+pub(super) fn open_reading(path: &Path) -> Result<Connection, OpenError> {
+    open_with(path, &format!("{SETTINGS} PRAGMA query_only = ON;"))
+}
+
+fn open_with(path: &Path, settings: &str) -> Result<Connection, OpenError> {
+    let failed = |source: rusqlite::Error| OpenError::Database {
+        database: name(path),
+        advice: advice(&source).to_owned(),
+        source: Box::new(DriverError::Sqlite(source)),
+    };
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.execute_batch(settings).map_err(failed)?;
+    Ok(connection)
+}
+
+fn name(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            "the file is not a SQLite database; choose another path, or move the file away to \
+             start with an empty database"
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "the file or its directory cannot be written to; choose a data directory that this \
+             user can write to"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program keeps the file locked; stop it and try again"
+        }
+        Some(ErrorCode::DatabaseCorrupt) => "the file is damaged; restore it from a backup",
+        _ => "the file cannot be used; see the reason below",
+    }
+}

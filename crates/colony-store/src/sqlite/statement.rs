@@ -1,0 +1,164 @@
+//! Running one statement on SQLite.
+
+use std::sync::Arc;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode};
+use uuid::Uuid;
+
+use crate::error::{DriverError, StoreError, excerpt};
+use crate::row::{Cell, Columns, Row};
+use crate::value::Param;
+
+/// Runs a statement; returns the number of rows changed, or given when it gives rows.
+pub(crate) fn execute(
+    connection: &Connection,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<u64, StoreError> {
+    let mut statement = prepare(connection, sql, params)?;
+    let count = if statement.column_count() == 0 {
+        statement.raw_execute()
+    } else {
+        count_rows(&mut statement)
+    };
+    count
+        .map(|count| count as u64)
+        .map_err(|error| refused(sql, error))
+}
+
+fn count_rows(statement: &mut CachedStatement<'_>) -> rusqlite::Result<usize> {
+    let mut rows = statement.raw_query();
+    let mut count = 0;
+    while rows.next()?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Runs a statement; returns its rows.
+pub(crate) fn query(
+    connection: &Connection,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<Vec<Row>, StoreError> {
+    let mut statement = prepare(connection, sql, params)?;
+    let columns = Arc::new(Columns {
+        statement: excerpt(sql),
+        names: statement
+            .column_names()
+            .map(str::to_owned)
+            .collect::<Vec<_>>(),
+    });
+    let mut rows = statement.raw_query();
+    let mut result = Vec::new();
+    while let Some(row) = rows.next().map_err(|error| refused(sql, error))? {
+        let cells = (0..columns.names.len())
+            .map(|index| row.get_ref(index).map(cell))
+            .collect::<rusqlite::Result<Vec<Cell>>>()
+            .map_err(|error| refused(sql, error))?;
+        result.push(Row::new(Arc::clone(&columns), cells));
+    }
+    Ok(result)
+}
+
+fn prepare<'c>(
+    connection: &'c Connection,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<CachedStatement<'c>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(sql)
+        .map_err(|error| refused(sql, error))?;
+    bind(&mut statement, sql, params)?;
+    Ok(statement)
+}
+
+/// Binds by the number in the name `$n`: SQLite itself numbers parameters by first appearance.
+fn bind(
+    statement: &mut CachedStatement<'_>,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<(), StoreError> {
+    let mut highest = 0;
+    for index in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(index).unwrap_or("?").to_owned();
+        let number = name
+            .strip_prefix('$')
+            .and_then(|number| number.parse::<usize>().ok());
+        let Some((number, param)) =
+            number.and_then(|number| Some((number, params.get(number.checked_sub(1)?)?)))
+        else {
+            return Err(parameter(sql, name, "there is no value for it"));
+        };
+        highest = highest.max(number);
+        statement
+            .raw_bind_parameter(index, param)
+            .map_err(|error| refused(sql, error))?;
+    }
+    if highest != params.len() {
+        let name = format!("${}", params.len());
+        return Err(parameter(sql, name, "the statement does not use it"));
+    }
+    Ok(())
+}
+
+fn parameter(sql: &str, parameter: String, problem: &str) -> StoreError {
+    StoreError::Parameter {
+        statement: excerpt(sql),
+        parameter,
+        problem: problem.to_owned(),
+    }
+}
+
+fn refused(sql: &str, error: rusqlite::Error) -> StoreError {
+    let statement = excerpt(sql);
+    let rule = match &error {
+        rusqlite::Error::SqliteFailure(code, message)
+            if code.code == ErrorCode::ConstraintViolation =>
+        {
+            Some(message.clone().unwrap_or_default())
+        }
+        _ => None,
+    };
+    let source = Box::new(DriverError::Sqlite(error));
+    match rule {
+        Some(rule) => StoreError::Rule {
+            statement,
+            rule,
+            source,
+        },
+        None => StoreError::Statement { statement, source },
+    }
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Id(id) => ValueRef::Blob(id.as_bytes()),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Int(int) => ValueRef::Integer(*int),
+            Self::Bool(value) => ValueRef::Integer(i64::from(*value)),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+            Self::Double(value) => ValueRef::Real(*value),
+        }))
+    }
+}
+
+fn cell(value: ValueRef<'_>) -> Cell {
+    match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(int) => Cell::Int(int),
+        ValueRef::Real(value) => Cell::Double(value),
+        // SQLite stores any bytes as text; ours are UTF-8 unless the file was changed by hand.
+        ValueRef::Text(text) => match str::from_utf8(text) {
+            Ok(text) => Cell::Text(text.to_owned()),
+            Err(_) => Cell::Bytes(text.to_vec()),
+        },
+        ValueRef::Blob(bytes) => match Uuid::from_slice(bytes) {
+            Ok(id) => Cell::Id(id),
+            Err(_) => Cell::Bytes(bytes.to_vec()),
+        },
+    }
+}

@@ -1,0 +1,110 @@
+//! The writing thread of SQLite: group commit.
+//!
+//! Everything that waits goes into one transaction, each closure in a savepoint of its own, and is
+//! answered after the one commit. The wait for the disk is thus shared by all who wait.
+
+use async_channel::Receiver;
+use rusqlite::Connection;
+
+use super::reader::{statement, transaction};
+use crate::job::Job;
+use crate::stats::Counters;
+use crate::tx::Tx;
+
+/// The most closures in one transaction: more would only make the first ones wait.
+const GROUP_MAX: usize = 256;
+
+type Jobs = Vec<Box<dyn Job>>;
+
+/// Runs writing closures until the queue is closed and empty.
+pub(super) fn run(connection: &Connection, queue: &Receiver<Box<dyn Job>>, counters: &Counters) {
+    let writer = Writer {
+        connection,
+        counters,
+    };
+    while let Ok(first) = queue.recv_blocking() {
+        let mut jobs = vec![first];
+        while jobs.len() < GROUP_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            jobs.push(job);
+        }
+        writer.write(&mut jobs);
+        for job in jobs {
+            job.answer();
+        }
+    }
+}
+
+struct Writer<'a> {
+    connection: &'a Connection,
+    counters: &'a Counters,
+}
+
+impl Writer<'_> {
+    fn write(&self, jobs: &mut Jobs) {
+        // A group fails as a whole when SQLite gives up the transaction (disk full) or refuses the
+        // commit (a deferred foreign key). Nothing is stored then, so each closure gets a
+        // transaction of its own, and only the guilty one fails.
+        let grouped = jobs.len() > 1 && self.write_group(jobs);
+        if !grouped {
+            for job in jobs {
+                self.write_alone(job.as_mut());
+            }
+        }
+    }
+
+    /// True when the group is committed and every job has its result.
+    fn write_group(&self, jobs: &mut Jobs) -> bool {
+        if statement(self.connection, "BEGIN IMMEDIATE").is_err() {
+            return false;
+        }
+        let done = jobs
+            .iter_mut()
+            .all(|job| self.run_in_savepoint(job.as_mut()))
+            && statement(self.connection, "COMMIT").is_ok();
+        if done {
+            self.counters.commit();
+        } else {
+            self.roll_back();
+        }
+        done
+    }
+
+    /// True when the transaction goes on, whether or not the closure succeeded.
+    fn run_in_savepoint(&self, job: &mut dyn Job) -> bool {
+        if statement(self.connection, "SAVEPOINT closure").is_err() {
+            return false;
+        }
+        let succeeded = job.run(&mut Tx::sqlite(self.connection, self.counters));
+        // Some errors, such as a full disk, end the whole transaction.
+        let alive = !self.connection.is_autocommit();
+        let undone = succeeded || statement(self.connection, "ROLLBACK TO closure").is_ok();
+        alive && undone && statement(self.connection, "RELEASE closure").is_ok()
+    }
+
+    fn write_alone(&self, job: &mut dyn Job) {
+        if let Err(error) = statement(self.connection, "BEGIN IMMEDIATE") {
+            return job.fail(transaction("begin", error));
+        }
+        if !job.run(&mut Tx::sqlite(self.connection, self.counters)) {
+            return self.roll_back();
+        }
+        match statement(self.connection, "COMMIT") {
+            Ok(()) => self.counters.commit(),
+            Err(error) => {
+                self.roll_back();
+                job.fail(transaction("commit", error));
+            }
+        }
+    }
+
+    fn roll_back(&self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = statement(self.connection, "ROLLBACK") {
+            tracing::error!(%error, "failed to roll back a transaction");
+        }
+    }
+}

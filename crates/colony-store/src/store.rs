@@ -1,0 +1,173 @@
+//! The handle that the rest of the program holds.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_channel::Sender;
+
+use crate::config::{Database, StoreConfig};
+use crate::error::{OpenError, StoreError};
+use crate::job::{self, Job, Mode};
+use crate::stats::{Counters, Stats};
+use crate::tx::{Dialect, Tx};
+use crate::{postgres, sqlite};
+
+/// A database that runs closures in transactions, on threads of its own. Cheap to clone.
+///
+/// A closure is a plain function of its transaction: no clock, no network, no waiting inside. It
+/// may be run more than once, when the database asks for it, so it has no effect but its
+/// statements and its result. It runs even when the caller has stopped waiting.
+///
+/// When the last handle is dropped, waiting closures are run and the threads end.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dialect: Dialect,
+    counters: Arc<Counters>,
+    reads: Sender<Box<dyn Job>>,
+    writes: Sender<Box<dyn Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a database module gives to the handle.
+pub(crate) struct Workers {
+    /// Takes reading closures.
+    pub(crate) reads: Sender<Box<dyn Job>>,
+    /// Takes writing closures; may be the same.
+    pub(crate) writes: Sender<Box<dyn Job>>,
+    /// Run until both senders are closed.
+    pub(crate) threads: Vec<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the database, making it when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached or used.
+    pub fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        let counters = Arc::new(Counters::default());
+        let (dialect, workers) = match &config.database {
+            Database::Sqlite { path } => (Dialect::Sqlite, sqlite::open(path, config, &counters)?),
+            Database::Postgres { url } => {
+                (Dialect::Postgres, postgres::open(url, config, &counters)?)
+            }
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                dialect,
+                counters,
+                reads: workers.reads,
+                writes: workers.writes,
+                threads: workers.threads,
+            }),
+        })
+    }
+
+    /// Runs a closure that only looks, on one consistent state of the database.
+    ///
+    /// # Errors
+    ///
+    /// The closure's own, or the store's.
+    pub async fn read<F, T, E>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        run(&self.inner.reads, Mode::Read, closure).await
+    }
+
+    /// Runs a closure that changes something; returns once that is on disk.
+    ///
+    /// # Errors
+    ///
+    /// The closure's own, or the store's; then nothing of it was stored, but see
+    /// [`StoreError::OutcomeUnknown`].
+    pub async fn write<F, T, E>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        run(&self.inner.writes, Mode::Write, closure).await
+    }
+
+    /// [`Store::read`] for threads outside of any async runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`].
+    pub fn read_blocking<F, T, E>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        run_blocking(&self.inner.reads, Mode::Read, closure)
+    }
+
+    /// [`Store::write`] for threads outside of any async runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write`].
+    pub fn write_blocking<F, T, E>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        run_blocking(&self.inner.writes, Mode::Write, closure)
+    }
+
+    /// Which SQL the database speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.inner.dialect
+    }
+
+    /// What the store has done so far.
+    pub fn stats(&self) -> Stats {
+        self.inner.counters.snapshot()
+    }
+}
+
+async fn run<F, T, E>(queue: &Sender<Box<dyn Job>>, mode: Mode, closure: F) -> Result<T, E>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let (job, reply) = job::pack(mode, closure);
+    queue.send(job).await.map_err(|_| StoreError::Closed)?;
+    reply.await.map_err(|_| StoreError::Closed)?
+}
+
+fn run_blocking<F, T, E>(queue: &Sender<Box<dyn Job>>, mode: Mode, closure: F) -> Result<T, E>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let (job, reply) = job::pack(mode, closure);
+    queue.send_blocking(job).map_err(|_| StoreError::Closed)?;
+    reply.blocking_recv().map_err(|_| StoreError::Closed)?
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.writes.close();
+        let this_thread = std::thread::current().id();
+        for thread in self.threads.drain(..) {
+            // A closure may have held the last handle; a thread cannot wait for itself.
+            if thread.thread().id() != this_thread {
+                // Threads catch what closures do; there is nothing to report from here.
+                let _ = thread.join();
+            }
+        }
+    }
+}

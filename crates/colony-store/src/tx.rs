@@ -1,0 +1,202 @@
+//! A transaction as closures see it.
+
+use crate::error::{StoreError, excerpt};
+use crate::postgres::Session;
+use crate::row::Row;
+use crate::stats::Counters;
+use crate::value::{Param, ToParam};
+
+/// Which database it is, for the few statements that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A running transaction.
+///
+/// Statements are written once, in what both databases understand: parameters `$1…$n` in any order
+/// and as often as wanted, `RETURNING`, `ON CONFLICT`, window functions, `CAST(… AS BIGINT)` and
+/// `CAST(… AS TEXT)`. PostgreSQL must be able to tell the type of each parameter from its place.
+/// Types of parameters and columns are those of [`Param`]; `SUM` of integers needs
+/// `CAST(… AS BIGINT)`.
+///
+/// A statement that fails ends the transaction on both databases: whatever the closure returns,
+/// its changes are rolled back. Use `ON CONFLICT` where a collision is expected.
+pub struct Tx<'a> {
+    backend: Backend<'a>,
+    counters: &'a Counters,
+    failed: bool,
+}
+
+enum Backend<'a> {
+    Sqlite(&'a rusqlite::Connection),
+    Postgres(&'a mut Session),
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn sqlite(connection: &'a rusqlite::Connection, counters: &'a Counters) -> Self {
+        Self::new(Backend::Sqlite(connection), counters)
+    }
+
+    pub(crate) fn postgres(session: &'a mut Session, counters: &'a Counters) -> Self {
+        Self::new(Backend::Postgres(session), counters)
+    }
+
+    fn new(backend: Backend<'a>, counters: &'a Counters) -> Self {
+        Self {
+            backend,
+            counters,
+            failed: false,
+        }
+    }
+
+    /// Runs a statement; returns the number of rows that it changed.
+    ///
+    /// # Errors
+    ///
+    /// The database refused it.
+    pub fn execute(&mut self, sql: &str, params: &[&dyn ToParam]) -> Result<u64, StoreError> {
+        self.execute_params(sql, &to_params(params))
+    }
+
+    /// Runs a statement; returns its rows.
+    ///
+    /// # Errors
+    ///
+    /// The database refused it.
+    pub fn query(&mut self, sql: &str, params: &[&dyn ToParam]) -> Result<Vec<Row>, StoreError> {
+        self.query_params(sql, &to_params(params))
+    }
+
+    /// Runs a statement that gives at most one row.
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or it gave more rows.
+    pub fn query_opt(
+        &mut self,
+        sql: &str,
+        params: &[&dyn ToParam],
+    ) -> Result<Option<Row>, StoreError> {
+        let mut rows = self.query(sql, params)?;
+        match rows.len() {
+            0 | 1 => Ok(rows.pop()),
+            count => Err(row_count(sql, count)),
+        }
+    }
+
+    /// Runs a statement that gives exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or it gave another number of rows.
+    pub fn query_one(&mut self, sql: &str, params: &[&dyn ToParam]) -> Result<Row, StoreError> {
+        self.query_opt(sql, params)?
+            .ok_or_else(|| row_count(sql, 0))
+    }
+
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        match self.backend {
+            Backend::Sqlite(_) => Dialect::Sqlite,
+            Backend::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The ending of a `SELECT` that locks its rows until the end of the transaction. Empty on
+    /// SQLite, whose one writer needs none.
+    pub fn for_update(&self) -> &'static str {
+        match self.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// As [`Tx::for_update`], leaving out rows that others have locked.
+    pub fn skip_locked(&self) -> &'static str {
+        match self.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    pub(crate) fn execute_params(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<u64, StoreError> {
+        self.start_statement(sql, params)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(connection) => crate::sqlite::execute(connection, sql, params),
+            Backend::Postgres(session) => session.execute(sql, params),
+        };
+        self.note_failure(result)
+    }
+
+    pub(crate) fn query_params(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.start_statement(sql, params)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(connection) => crate::sqlite::query(connection, sql, params),
+            Backend::Postgres(session) => session.query(sql, params),
+        };
+        self.note_failure(result)
+    }
+
+    fn start_statement(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::TransactionFailed);
+        }
+        self.counters.statement();
+        let checked = check_params(sql, params);
+        self.note_failure(checked)
+    }
+
+    fn note_failure<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.failed |= result.is_err();
+        result
+    }
+
+    /// Whether a statement has failed, so that nothing may be committed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    pub(crate) fn count_closure(&self) {
+        self.counters.closure();
+    }
+}
+
+fn to_params<'p>(params: &[&'p dyn ToParam]) -> Vec<Param<'p>> {
+    params.iter().map(|&param| param.to_param()).collect()
+}
+
+/// Refuses what only one of the databases would store.
+fn check_params(sql: &str, params: &[Param<'_>]) -> Result<(), StoreError> {
+    for (index, param) in params.iter().enumerate() {
+        let problem = match param {
+            Param::Text(text) if text.as_bytes().contains(&0) => "text with the character NUL",
+            Param::Double(value) if value.is_nan() => "a double that is not a number",
+            _ => continue,
+        };
+        return Err(StoreError::Parameter {
+            statement: excerpt(sql),
+            parameter: format!("${}", index + 1),
+            problem: format!("{problem} cannot be stored"),
+        });
+    }
+    Ok(())
+}
+
+fn row_count(sql: &str, rows: usize) -> StoreError {
+    StoreError::RowCount {
+        statement: excerpt(sql),
+        rows,
+    }
+}
