@@ -24,21 +24,33 @@
 //! # }
 //! ```
 
+pub mod artifact;
 mod config;
+pub mod context;
+pub mod definition;
+pub mod dispatch;
 mod error;
+pub mod execution;
+pub mod identity;
 mod job;
+pub mod job_run;
+mod list;
 mod many;
 mod postgres;
+pub mod request;
 mod row;
 
+pub mod schedule;
 mod sqlite;
 mod stats;
 mod store;
+pub mod timer;
 mod tx;
 mod value;
 
 pub use config::{Database, ParseDatabaseError, StoreConfig};
 pub use error::{DriverError, OpenError, StoreError};
+pub use list::{Compare, Filter, ListError, ListQuery, Page};
 pub use row::{Cell, ColumnIndex, FromCell, Row};
 pub use stats::Stats;
 pub use store::Store;

@@ -6,6 +6,7 @@ use colony_core::id::{
     ArtifactId, DefinitionId, Epoch, RequestId, RunDataId, RunId, TaskId, TokenId, UserId,
 };
 use colony_core::method::Method;
+use colony_core::state::{JobState, JobTaskState, RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -217,11 +218,24 @@ fn narrow<T: TryFrom<i64>>(cell: &Cell) -> Result<T, &'static str> {
         .and_then(|int| T::try_from(int).map_err(|_| "an integer of the right size"))
 }
 
-impl FromCell<'_> for Method {
-    fn from_cell(cell: &Cell) -> Result<Self, &'static str> {
-        match cell {
-            Cell::Text(text) => text.parse().map_err(|()| "the name of a method"),
-            _ => Err("the name of a method"),
+/// Implements [`FromCell`] for enumerations stored as their words.
+macro_rules! from_word {
+    ($($type:ty, $wanted:literal;)*) => {$(
+        impl FromCell<'_> for $type {
+            fn from_cell(cell: &Cell) -> Result<Self, &'static str> {
+                match cell {
+                    Cell::Text(text) => text.parse().map_err(|_| $wanted),
+                    _ => Err($wanted),
+                }
+            }
         }
-    }
+    )*};
+}
+
+from_word! {
+    Method, "the name of a method";
+    JobState, "the state of a job";
+    JobTaskState, "the state of a job's task";
+    RunStatus, "the status of a run";
+    TaskStatus, "the status of a task";
 }

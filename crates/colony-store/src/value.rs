@@ -6,6 +6,7 @@ use colony_core::id::{
     ArtifactId, DefinitionId, Epoch, RequestId, RunDataId, RunId, TaskId, TokenId, UserId,
 };
 use colony_core::method::Method;
+use colony_core::state::{JobState, JobTaskState, RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
@@ -156,6 +157,10 @@ to_param! {
     Timestamp: this => Param::Int(this.as_millis());
     Epoch: this => Param::Int(this.0);
     Method: this => Param::Text(Cow::Borrowed(this.as_str()));
+    JobState: this => Param::Text(Cow::Borrowed(this.as_str()));
+    JobTaskState: this => Param::Text(Cow::Borrowed(this.as_str()));
+    RunStatus: this => Param::Text(Cow::Borrowed(this.as_str()));
+    TaskStatus: this => Param::Text(Cow::Borrowed(this.as_str()));
     RunId: this => Param::Id(this.uuid());
     TaskId: this => Param::Id(this.uuid());
     RequestId: this => Param::Id(this.uuid());

@@ -1,0 +1,155 @@
+//! Stored outputs: archives and logs.
+
+use colony_core::id::{ArtifactId, AttemptRef, RequestId, RunId, TaskId};
+use colony_core::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::tx::Tx;
+
+/// Where the bytes of an artifact are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In the object store, under this key.
+    Object(String),
+    /// In the row itself: small logs.
+    Inline(String),
+}
+
+/// A stored output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactRow {
+    /// Its id.
+    pub id: ArtifactId,
+    /// Owner.
+    pub org_id: String,
+    /// Who submitted the job; may be empty.
+    pub user_id: String,
+    /// The request; none for uploads.
+    pub request_id: Option<RequestId>,
+    /// The run; none for uploads.
+    pub run_id: Option<RunId>,
+    /// The attempt that made it; none for uploads.
+    pub attempt: Option<AttemptRef>,
+    /// Name of the task; empty for uploads.
+    pub task_type: String,
+    /// `TASK_ARTIFACTS`, `LOGS`, `USER_UPLOADED` or `CACHE`.
+    pub kind: String,
+    /// File name.
+    pub name: String,
+    /// The bytes.
+    pub content: Content,
+    /// MIME type.
+    pub content_type: String,
+    /// Size of the bytes.
+    pub size_bytes: i64,
+    /// Lower-case hex SHA-256 of the bytes.
+    pub sha256: String,
+    /// Place among the task's artifacts, from 0.
+    pub order: i64,
+    /// When it may be deleted.
+    pub expires_at: Timestamp,
+    /// When it was stored.
+    pub created_at: Timestamp,
+}
+
+const COLUMNS: &str = "id, org_id, user_id, request_id, run_id, task_id, epoch, task_type, kind, \
+    name, object_key, inline_text, content_type, size_bytes, sha256, artifact_order, expires_at, \
+    created_at";
+
+impl ArtifactRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let task_id: Option<TaskId> = row.get(5)?;
+        let epoch = row.get::<Option<_>>(6)?;
+        let content = match (row.get(10)?, row.get(11)?) {
+            (Some(key), None) => Content::Object(key),
+            (None, Some(text)) => Content::Inline(text),
+            _ => return Err(row.misfit("object_key", "neither or both contents".to_owned())),
+        };
+        Ok(Self {
+            id: row.get(0)?,
+            org_id: row.get(1)?,
+            user_id: row.get(2)?,
+            request_id: row.get(3)?,
+            run_id: row.get(4)?,
+            attempt: task_id
+                .zip(epoch)
+                .map(|(task_id, epoch)| AttemptRef { task_id, epoch }),
+            task_type: row.get(7)?,
+            kind: row.get(8)?,
+            name: row.get(9)?,
+            content,
+            content_type: row.get(12)?,
+            size_bytes: row.get(13)?,
+            sha256: row.get(14)?,
+            order: row.get(15)?,
+            expires_at: row.get(16)?,
+            created_at: row.get(17)?,
+        })
+    }
+}
+
+/// Stores the row of an artifact whose bytes are in place.
+///
+/// # Errors
+///
+/// The database's.
+pub fn insert_artifact(tx: &mut Tx<'_>, new: &ArtifactRow) -> Result<(), StoreError> {
+    let (key, text) = match &new.content {
+        Content::Object(key) => (Some(key), None),
+        Content::Inline(text) => (None, Some(text)),
+    };
+    let sql = format!(
+        "INSERT INTO artifacts ({COLUMNS}, artifact_group, deleted, updated_at) VALUES ($1, $2, \
+         $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', FALSE, $18)"
+    );
+    tx.execute(
+        &sql,
+        &[
+            &new.id,
+            &new.org_id,
+            &new.user_id,
+            &new.request_id,
+            &new.run_id,
+            &new.attempt.map(|attempt| attempt.task_id),
+            &new.attempt.map(|attempt| attempt.epoch),
+            &new.task_type,
+            &new.kind,
+            &new.name,
+            &key,
+            &text,
+            &new.content_type,
+            &new.size_bytes,
+            &new.sha256,
+            &new.order,
+            &new.expires_at,
+            &new.created_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The artifacts of a run, in the order in which they were stored.
+///
+/// # Errors
+///
+/// The database's.
+pub fn artifacts_of_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Vec<ArtifactRow>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM artifacts WHERE run_id = $1 AND NOT deleted ORDER BY id");
+    tx.query(&sql, &[&run_id])?
+        .iter()
+        .map(ArtifactRow::from_row)
+        .collect()
+}
+
+/// The artifact of that id, unless deleted.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_artifact(tx: &mut Tx<'_>, id: ArtifactId) -> Result<Option<ArtifactRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM artifacts WHERE id = $1 AND NOT deleted");
+    let row = tx.query_opt(&sql, &[&id])?;
+    row.as_ref().map(ArtifactRow::from_row).transpose()
+}

@@ -1,0 +1,103 @@
+//! Run data written by job tasks, which the Jobs API calls contexts.
+
+use std::collections::BTreeMap;
+
+use colony_core::id::{RunDataId, RunId, TaskId};
+use colony_core::time::Timestamp;
+use serde_json::Value;
+
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::tx::Tx;
+use crate::value::Json;
+
+/// A value that a task exported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Context {
+    /// Id of the entry.
+    pub id: RunDataId,
+    /// Task that wrote it.
+    pub task_id: TaskId,
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+/// Writes a value. It hides earlier ones of the same key.
+///
+/// # Errors
+///
+/// The database's.
+pub fn insert_context(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    org_id: &str,
+    context: &Context,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, created_at, \
+         updated_at) VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $7)",
+        &[
+            &context.id,
+            &run_id,
+            &context.task_id,
+            &org_id,
+            &context.key,
+            &context.value,
+            &context.created_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The latest value of each key in a run.
+///
+/// # Errors
+///
+/// The database's.
+pub fn contexts_of_run(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+) -> Result<BTreeMap<String, Context>, StoreError> {
+    let rows = tx.query(
+        "SELECT id, task_id, key, value, created_at FROM run_data WHERE run_id = $1 ORDER BY id",
+        &[&run_id],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let context = context(row)?;
+            Ok((context.key.clone(), context))
+        })
+        .collect()
+}
+
+/// What one task of a run wrote, oldest first.
+///
+/// # Errors
+///
+/// The database's.
+pub fn contexts_of_task(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    task_id: TaskId,
+) -> Result<Vec<Context>, StoreError> {
+    let rows = tx.query(
+        "SELECT id, task_id, key, value, created_at FROM run_data \
+         WHERE run_id = $1 AND task_id = $2 ORDER BY id",
+        &[&run_id, &task_id],
+    )?;
+    rows.iter().map(context).collect()
+}
+
+fn context(row: &Row) -> Result<Context, StoreError> {
+    Ok(Context {
+        id: row.get(0)?,
+        task_id: row.get(1)?,
+        key: row.get(2)?,
+        value: row.get::<Json<Value>>(3)?.0,
+        created_at: row.get(4)?,
+    })
+}

@@ -1,0 +1,499 @@
+//! Requests: wishes to run a definition.
+
+use colony_core::id::{DefinitionId, RequestId, RunId};
+use colony_core::job::JobError;
+use colony_core::state::JobState;
+use colony_core::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::list::{self, Column, Kind, ListError, ListQuery, Listing, Page};
+use crate::row::Row;
+use crate::timer::{self, Timer, TimerKind};
+use crate::tx::Tx;
+
+/// A stored request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestRow {
+    /// Its id.
+    pub id: RequestId,
+    /// Owner.
+    pub org_id: String,
+    /// Who submitted it; empty without authentication.
+    pub user_id: String,
+    /// Request that forked this one.
+    pub parent_id: Option<RequestId>,
+    /// Requests of one organization and type queue under this key.
+    pub schedule_key: String,
+    /// The version it is pinned to.
+    pub definition_id: DefinitionId,
+    /// Name of the job.
+    pub job_type: String,
+    /// Wanted `sem_version`; empty = the newest.
+    pub job_version: String,
+    /// Where it is.
+    pub job_state: JobState,
+    /// Higher first.
+    pub job_priority: i64,
+    /// Unique among unfinished requests.
+    pub user_key: Option<String>,
+    /// For people.
+    pub description: String,
+    /// For filtering.
+    pub platform: String,
+    /// For filtering.
+    pub job_group: String,
+    /// Limit of the job in milliseconds; 0 = the definition's.
+    pub timeout_ms: i64,
+    /// How often the scheduler looked at it.
+    pub schedule_attempts: u32,
+    /// Retries and restarts of the job.
+    pub retried: u32,
+    /// Pauses.
+    pub paused_count: u32,
+    /// Made by cron.
+    pub cron_triggered: bool,
+    /// The next run repeats every task.
+    pub hard_restart: bool,
+    /// Cancelled with its parent.
+    pub cascade_cancel: bool,
+    /// Why it failed; empty otherwise.
+    pub error_code: String,
+    /// Why it failed, or what it waits for.
+    pub error_message: String,
+    /// Task that waits for approval, or resume point.
+    pub current_task: String,
+    /// Current execution.
+    pub run_id: Option<RunId>,
+    /// Execution before the current one.
+    pub last_run_id: Option<RunId>,
+    /// JSON object.
+    pub params: String,
+    /// Text for free searches.
+    pub quick_search: String,
+    /// Not before.
+    pub scheduled_at: Timestamp,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// Last change.
+    pub updated_at: Timestamp,
+    /// When its state became final.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Columns of [`RequestRow`], in order.
+const COLUMNS: &str = "id, org_id, user_id, parent_id, schedule_key, definition_id, job_type, \
+    job_version, job_state, job_priority, user_key, description, platform, job_group, timeout_ms, \
+    schedule_attempts, retried, paused_count, cron_triggered, hard_restart, cascade_cancel, \
+    error_code, error_message, current_task, run_id, last_run_id, params, quick_search, \
+    scheduled_at, created_at, updated_at, ended_at";
+
+impl RequestRow {
+    pub(crate) fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.get(0)?,
+            org_id: row.get(1)?,
+            user_id: row.get(2)?,
+            parent_id: row.get(3)?,
+            schedule_key: row.get(4)?,
+            definition_id: row.get(5)?,
+            job_type: row.get(6)?,
+            job_version: row.get(7)?,
+            job_state: row.get(8)?,
+            job_priority: row.get(9)?,
+            user_key: row.get(10)?,
+            description: row.get(11)?,
+            platform: row.get(12)?,
+            job_group: row.get(13)?,
+            timeout_ms: row.get(14)?,
+            schedule_attempts: row.get(15)?,
+            retried: row.get(16)?,
+            paused_count: row.get(17)?,
+            cron_triggered: row.get(18)?,
+            hard_restart: row.get(19)?,
+            cascade_cancel: row.get(20)?,
+            error_code: row.get(21)?,
+            error_message: row.get(22)?,
+            current_task: row.get(23)?,
+            run_id: row.get(24)?,
+            last_run_id: row.get(25)?,
+            params: row.get(26)?,
+            quick_search: row.get(27)?,
+            scheduled_at: row.get(28)?,
+            created_at: row.get(29)?,
+            updated_at: row.get(30)?,
+            ended_at: row.get(31)?,
+        })
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// Stored.
+    Stored,
+    /// Not stored: an unfinished request holds its `user_key`.
+    KeyTaken {
+        /// That request.
+        by: RequestId,
+    },
+}
+
+/// Stores a new PENDING request; one that is not due yet gets a timer.
+///
+/// # Errors
+///
+/// The database's.
+pub fn submit_request(tx: &mut Tx<'_>, new: &RequestRow) -> Result<Submitted, StoreError> {
+    let eligible = new.scheduled_at <= new.created_at;
+    let sql = format!(
+        "INSERT INTO requests ({COLUMNS}, eligible) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+         $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, \
+         $28, $29, $30, $31, $32, $33) ON CONFLICT DO NOTHING"
+    );
+    let inserted = tx.execute(
+        &sql,
+        &[
+            &new.id,
+            &new.org_id,
+            &new.user_id,
+            &new.parent_id,
+            &new.schedule_key,
+            &new.definition_id,
+            &new.job_type,
+            &new.job_version,
+            &new.job_state,
+            &new.job_priority,
+            &new.user_key,
+            &new.description,
+            &new.platform,
+            &new.job_group,
+            &new.timeout_ms,
+            &new.schedule_attempts,
+            &new.retried,
+            &new.paused_count,
+            &new.cron_triggered,
+            &new.hard_restart,
+            &new.cascade_cancel,
+            &new.error_code,
+            &new.error_message,
+            &new.current_task,
+            &new.run_id,
+            &new.last_run_id,
+            &new.params,
+            &new.quick_search,
+            &new.scheduled_at,
+            &new.created_at,
+            &new.updated_at,
+            &new.ended_at,
+            &eligible,
+        ],
+    )?;
+    if inserted == 0 {
+        let sql = "SELECT id FROM requests WHERE user_key = $1";
+        let holder = tx.query_one(sql, &[&new.user_key])?;
+        return Ok(Submitted::KeyTaken { by: holder.get(0)? });
+    }
+    if !eligible {
+        timer::set(
+            tx,
+            &Timer::request(TimerKind::RequestDue, new.id, new.scheduled_at),
+        )?;
+    }
+    Ok(Submitted::Stored)
+}
+
+/// The request of that id.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_request(tx: &mut Tx<'_>, id: RequestId) -> Result<Option<RequestRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM requests WHERE id = $1");
+    let row = tx.query_opt(&sql, &[&id])?;
+    row.as_ref().map(RequestRow::from_row).transpose()
+}
+
+/// The request of that id, locked until the end of the transaction.
+///
+/// # Errors
+///
+/// The database's.
+pub fn lock_request(tx: &mut Tx<'_>, id: RequestId) -> Result<Option<RequestRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM requests WHERE id = $1{}",
+        tx.for_update()
+    );
+    let row = tx.query_opt(&sql, &[&id])?;
+    row.as_ref().map(RequestRow::from_row).transpose()
+}
+
+/// Makes a waiting request eligible: it is due. Nothing happens when it no longer waits.
+///
+/// # Errors
+///
+/// The database's.
+pub fn request_due(tx: &mut Tx<'_>, id: RequestId) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE requests SET eligible = TRUE WHERE id = $1 AND job_state IN ('PENDING', 'PAUSED')",
+        &[&id],
+    )?;
+    Ok(())
+}
+
+/// Sends a request back to the queue until `at`.
+///
+/// # Errors
+///
+/// The database's.
+pub fn requeue_request(
+    tx: &mut Tx<'_>,
+    id: RequestId,
+    change: &Requeue,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let eligible = change.at <= now;
+    tx.execute(
+        "UPDATE requests SET job_state = $2, eligible = $3, scheduled_at = $4, retried = $5, \
+         paused_count = $6, current_task = $7, updated_at = $8 WHERE id = $1",
+        &[
+            &id,
+            &change.state,
+            &eligible,
+            &change.at,
+            &change.retried,
+            &change.paused_count,
+            &change.current_task,
+            &now,
+        ],
+    )?;
+    if eligible {
+        return Ok(());
+    }
+    timer::set(tx, &Timer::request(TimerKind::RequestDue, id, change.at))
+}
+
+/// How a request waits again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeue {
+    /// PENDING or PAUSED.
+    pub state: JobState,
+    /// Until when.
+    pub at: Timestamp,
+    /// Retries so far.
+    pub retried: u32,
+    /// Pauses so far.
+    pub paused_count: u32,
+    /// Task to resume at.
+    pub current_task: String,
+}
+
+/// The scheduler picked the request: it executes in that run.
+///
+/// # Errors
+///
+/// The database's.
+pub fn request_launched(
+    tx: &mut Tx<'_>,
+    id: RequestId,
+    run_id: RunId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE requests SET job_state = 'EXECUTING', eligible = FALSE, hard_restart = FALSE, \
+         run_id = $2, schedule_attempts = schedule_attempts + 1, error_code = '', \
+         error_message = '', updated_at = $3 WHERE id = $1",
+        &[&id, &run_id, &now],
+    )?;
+    Ok(())
+}
+
+/// The request's job waits for a person at a task.
+///
+/// # Errors
+///
+/// The database's.
+pub fn request_awaits_approval(
+    tx: &mut Tx<'_>,
+    id: RequestId,
+    task: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE requests SET job_state = 'MANUAL_APPROVAL_REQUIRED', eligible = FALSE, \
+         current_task = $2, updated_at = $3 WHERE id = $1",
+        &[&id, &task, &now],
+    )?;
+    Ok(())
+}
+
+/// Notes why the scheduler passed a request over. Writes nothing when it is the same as before.
+///
+/// # Errors
+///
+/// The database's.
+pub fn request_waits(
+    tx: &mut Tx<'_>,
+    id: RequestId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE requests SET error_message = $2, schedule_attempts = schedule_attempts + 1, \
+         updated_at = $3 WHERE id = $1 AND error_message <> $2 AND eligible",
+        &[&id, &reason, &now],
+    )?;
+    Ok(())
+}
+
+/// The request's state is final. Releases its `user_key` and its timer.
+///
+/// # Errors
+///
+/// The database's.
+pub fn end_request(
+    tx: &mut Tx<'_>,
+    id: RequestId,
+    state: JobState,
+    error: Option<&JobError>,
+    retried: Option<u32>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (code, message) = error.map_or(("", ""), |error| (&*error.code, &*error.message));
+    tx.execute(
+        "UPDATE requests SET job_state = $2, eligible = FALSE, user_key = NULL, error_code = $3, \
+         error_message = $4, retried = COALESCE($5, retried), current_task = '', updated_at = $6, \
+         ended_at = $6 WHERE id = $1",
+        &[&id, &state, &code, &message, &retried, &now],
+    )?;
+    Ok(())
+}
+
+/// Puts a finished, paused or waiting request back to PENDING for a new execution
+/// (`formicary-api` 8.4).
+///
+/// # Errors
+///
+/// The database's.
+pub fn restart_request(
+    tx: &mut Tx<'_>,
+    id: RequestId,
+    definition_id: DefinitionId,
+    hard: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    timer::clear(tx, id.uuid())?;
+    tx.execute(
+        "UPDATE requests SET job_state = 'PENDING', eligible = TRUE, definition_id = $2, \
+         last_run_id = run_id, run_id = NULL, hard_restart = $3, retried = retried + 1, \
+         schedule_attempts = 0, error_code = '', error_message = '', current_task = '', \
+         scheduled_at = $4, updated_at = $4, ended_at = NULL WHERE id = $1",
+        &[&id, &definition_id, &hard, &now],
+    )?;
+    Ok(())
+}
+
+/// One page of requests.
+///
+/// # Errors
+///
+/// The query names what is not there, or the database failed.
+pub fn list_requests(tx: &mut Tx<'_>, query: &ListQuery) -> Result<Page<RequestRow>, ListError> {
+    list::list(tx, &LISTING, query, RequestRow::from_row)
+}
+
+/// `GET /api/jobs/requests` (`formicary-api` 7.2).
+const LISTING: Listing = Listing {
+    table: "requests",
+    columns: COLUMNS,
+    only: "1 = 1",
+    fields: &[
+        Column {
+            name: "id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "job_type",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "job_state",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "platform",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "job_group",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "job_version",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "job_priority",
+            kind: Kind::Int,
+        },
+        Column {
+            name: "user_key",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "parent_id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "job_definition_id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "job_execution_id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "organization_id",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "user_id",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "error_code",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "cron_triggered",
+            kind: Kind::Bool,
+        },
+        Column {
+            name: "retried",
+            kind: Kind::Int,
+        },
+        Column {
+            name: "current_task",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "scheduled_at",
+            kind: Kind::Time,
+        },
+        Column {
+            name: "created_at",
+            kind: Kind::Time,
+        },
+        Column {
+            name: "updated_at",
+            kind: Kind::Time,
+        },
+    ],
+    search_contains: &[
+        "job_type",
+        "description",
+        "user_id",
+        "org_id",
+        "quick_search",
+    ],
+    search_equals: &[],
+};

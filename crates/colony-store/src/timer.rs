@@ -1,0 +1,147 @@
+//! Events to be sent at a time.
+
+use colony_core::id::{RequestId, RunId};
+use colony_core::time::Timestamp;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+/// What a timer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerKind {
+    /// A request becomes due; the subject is the request.
+    RequestDue,
+    /// A task's delay is over; the subject is the run, the detail the task's name.
+    TaskDue,
+    /// A job's delay before its next attempt is over; the subject is the run.
+    JobRetryDue,
+}
+
+impl TimerKind {
+    const ALL: [Self; 3] = [Self::RequestDue, Self::TaskDue, Self::JobRetryDue];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestDue => "request_due",
+            Self::TaskDue => "task_due",
+            Self::JobRetryDue => "job_retry_due",
+        }
+    }
+}
+
+/// A stored timer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timer {
+    /// What it means.
+    pub kind: TimerKind,
+    /// Id of the request or run.
+    pub subject: Uuid,
+    /// Name of the task, or empty.
+    pub detail: String,
+    /// When.
+    pub due_at: Timestamp,
+}
+
+impl Timer {
+    /// A timer about a request.
+    pub fn request(kind: TimerKind, id: RequestId, due_at: Timestamp) -> Self {
+        Self {
+            kind,
+            subject: id.uuid(),
+            detail: String::new(),
+            due_at,
+        }
+    }
+
+    /// A timer about a run, or one of its tasks.
+    pub fn run(kind: TimerKind, id: RunId, task: &str, due_at: Timestamp) -> Self {
+        Self {
+            kind,
+            subject: id.uuid(),
+            detail: task.to_owned(),
+            due_at,
+        }
+    }
+}
+
+/// Sets a timer, in place of an earlier one of the same kind, subject and detail.
+///
+/// # Errors
+///
+/// The database's.
+pub fn set(tx: &mut Tx<'_>, timer: &Timer) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO timers (kind, subject, detail, due_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (subject, kind, detail) DO UPDATE SET due_at = $4",
+        &[
+            &timer.kind.as_str(),
+            &timer.subject,
+            &timer.detail,
+            &timer.due_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Removes all timers of a subject.
+///
+/// # Errors
+///
+/// The database's.
+pub fn clear(tx: &mut Tx<'_>, subject: Uuid) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM timers WHERE subject = $1", &[&subject])?;
+    Ok(())
+}
+
+/// Takes out at most `limit` timers that are due, oldest first.
+///
+/// # Errors
+///
+/// The database's.
+pub fn take_due(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<Timer>, StoreError> {
+    let sql = format!(
+        "SELECT kind, subject, detail, due_at FROM timers WHERE due_at <= $1 \
+         ORDER BY due_at LIMIT {limit}{}",
+        tx.skip_locked()
+    );
+    let rows = tx.query(&sql, &[&now])?;
+    let mut timers = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let word: &str = row.get(0)?;
+        let kind = TimerKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == word);
+        let kind = kind.ok_or_else(|| row.misfit("kind", "unknown kind of timer".to_owned()))?;
+        let timer = Timer {
+            kind,
+            subject: row.get(1)?,
+            detail: row.get(2)?,
+            due_at: row.get(3)?,
+        };
+        tx.execute(
+            "DELETE FROM timers WHERE subject = $1 AND kind = $2 AND detail = $3",
+            &[&timer.subject, &kind.as_str(), &timer.detail],
+        )?;
+        timers.push(timer);
+    }
+    Ok(timers)
+}
+
+/// When something is due next: a timer, a lease's expiry or deadline, a job's deadline.
+///
+/// # Errors
+///
+/// The database's.
+pub fn next_due(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let row = tx.query_one(
+        "SELECT MIN(due_at) FROM ( \
+            SELECT MIN(due_at) AS due_at FROM timers \
+            UNION ALL SELECT MIN(expires_at) FROM leases \
+            UNION ALL SELECT MIN(deadline_at) FROM leases WHERE deadline_at IS NOT NULL \
+            UNION ALL SELECT MIN(deadline_at) FROM job_runs WHERE deadline_at IS NOT NULL \
+         ) AS due",
+        &[],
+    )?;
+    row.get(0)
+}
