@@ -11,7 +11,6 @@
 //! # let dir = tempfile::tempdir()?;
 //! let store = Store::open(&StoreConfig::sqlite(dir.path().join("colony.db")))?;
 //! store.write_blocking(|tx| {
-//!     tx.execute("CREATE TABLE settings (name TEXT, value TEXT)", &[])?;
 //!     tx.execute("INSERT INTO settings (name, value) VALUES ($1, $2)", &[&"color", &"red"])?;
 //!     Ok::<_, StoreError>(())
 //! })?;
@@ -28,6 +27,7 @@ mod config;
 mod error;
 mod job;
 mod many;
+mod migrate;
 mod postgres;
 mod row;
 
@@ -39,6 +39,7 @@ mod value;
 
 pub use config::{Database, ParseDatabaseError, StoreConfig};
 pub use error::{DriverError, OpenError, StoreError};
+pub use migrate::MigrateError;
 pub use row::{Cell, ColumnIndex, FromCell, Row};
 pub use stats::Stats;
 pub use store::Store;
