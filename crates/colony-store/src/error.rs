@@ -1,5 +1,7 @@
 //! What can go wrong, while opening and afterwards.
 
+use crate::migrate::MigrateError;
+
 /// An error of either database client.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
@@ -182,6 +184,26 @@ pub enum OpenError {
         database: String,
         /// What to do.
         advice: &'static str,
+    },
+    /// The schema could not be brought up to date.
+    #[error("open the database {database}")]
+    Migrate {
+        /// Which database, without a password.
+        database: String,
+        /// The reason, and what to do.
+        #[source]
+        source: MigrateError,
+    },
+    /// Another store has it exclusively.
+    #[error(
+        "open the database {database}: it is in use by {holder}; stop that one first, or give this \
+         one another database"
+    )]
+    Locked {
+        /// Which database, without a password.
+        database: String,
+        /// Who has it, as far as known.
+        holder: String,
     },
     /// The directory or file of the database cannot be used.
     #[error("open the database {database}: {advice}")]

@@ -11,7 +11,6 @@
 //! # let dir = tempfile::tempdir()?;
 //! let store = Store::open(&StoreConfig::sqlite(dir.path().join("colony.db")))?;
 //! store.write_blocking(|tx| {
-//!     tx.execute("CREATE TABLE settings (name TEXT, value TEXT)", &[])?;
 //!     tx.execute("INSERT INTO settings (name, value) VALUES ($1, $2)", &[&"color", &"red"])?;
 //!     Ok::<_, StoreError>(())
 //! })?;
@@ -36,10 +35,10 @@ mod job;
 pub mod job_run;
 mod list;
 mod many;
+mod migrate;
 mod postgres;
 pub mod request;
 mod row;
-
 pub mod schedule;
 mod sqlite;
 mod stats;
@@ -51,6 +50,7 @@ mod value;
 pub use config::{Database, ParseDatabaseError, StoreConfig};
 pub use error::{DriverError, OpenError, StoreError};
 pub use list::{Compare, Filter, ListError, ListQuery, Page};
+pub use migrate::MigrateError;
 pub use row::{Cell, ColumnIndex, FromCell, Row};
 pub use stats::Stats;
 pub use store::Store;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod failure;
+mod lock;
 mod session;
 mod types;
 mod worker;
@@ -23,17 +24,17 @@ pub(crate) fn open(
     counters: &Arc<Counters>,
 ) -> Result<Workers, OpenError> {
     let server = connect::Server::parse(url)?;
-    let mut sessions = Vec::new();
-    for number in 0..config.postgres_threads.max(1) {
-        let mut session = Session::new(server.clone(), number);
-        // The first connection tells whether the server can be used; the others follow when used.
-        if number == 0 {
-            session
-                .connect()
-                .map_err(|error| server.open_error(error))?;
-        }
-        sessions.push(session);
-    }
+    let lock = config.exclusive.then(|| lock::take(&server)).transpose()?;
+    let mut sessions: Vec<Session> = (0..config.postgres_threads.max(1))
+        .map(|number| Session::new(server.clone(), number))
+        .collect();
+    // The first connection tells whether the server can be used; the others follow when used.
+    let first = &mut sessions[0];
+    first.connect().map_err(|error| server.open_error(error))?;
+    worker::migrate(first).map_err(|source| OpenError::Migrate {
+        database: server.name().to_owned(),
+        source,
+    })?;
 
     let (jobs, waiting) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
     let threads = sessions
@@ -47,6 +48,7 @@ pub(crate) fn open(
         })
         .collect();
     Ok(Workers {
+        lock: lock.map(|held| Box::new(held.keep(jobs.clone())) as _),
         reads: jobs.clone(),
         writes: jobs,
         threads,

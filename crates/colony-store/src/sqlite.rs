@@ -1,6 +1,7 @@
 //! SQLite: one writing thread with group commit, a few reading threads.
 
 mod connection;
+mod lock;
 mod reader;
 mod statement;
 mod writer;
@@ -16,7 +17,7 @@ use crate::job::Job;
 use crate::stats::Counters;
 use crate::store::Workers;
 
-pub(crate) use statement::{execute, query};
+pub(crate) use statement::{execute, query, script};
 
 /// Opens the file and starts the threads.
 pub(crate) fn open(
@@ -24,7 +25,13 @@ pub(crate) fn open(
     config: &StoreConfig,
     counters: &Arc<Counters>,
 ) -> Result<Workers, OpenError> {
+    connection::make_directory(path)?;
+    let lock = config.exclusive.then(|| lock::take(path)).transpose()?;
     let writer = connection::open(path)?;
+    writer::migrate(&writer).map_err(|source| OpenError::Migrate {
+        database: connection::name(path),
+        source,
+    })?;
     let readers = (0..config.sqlite_readers.max(1))
         .map(|_| connection::open_reading(path))
         .collect::<Result<Vec<Connection>, _>>()?;
@@ -44,6 +51,7 @@ pub(crate) fn open(
         writer::run(&writer, &waiting_writes, &counters);
     }));
     Ok(Workers {
+        lock: lock.map(|file| Box::new(file) as _),
         reads,
         writes,
         threads,

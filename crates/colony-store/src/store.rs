@@ -1,5 +1,6 @@
 //! The handle that the rest of the program holds.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -30,6 +31,8 @@ struct Inner {
     reads: Sender<Box<dyn Job>>,
     writes: Sender<Box<dyn Job>>,
     threads: Vec<JoinHandle<()>>,
+    /// Given back after the threads have ended.
+    _lock: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// What a database module gives to the handle.
@@ -40,6 +43,8 @@ pub(crate) struct Workers {
     pub(crate) writes: Sender<Box<dyn Job>>,
     /// Run until both senders are closed.
     pub(crate) threads: Vec<JoinHandle<()>>,
+    /// Keeps other stores out until it is dropped.
+    pub(crate) lock: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Store {
@@ -63,6 +68,7 @@ impl Store {
                 reads: workers.reads,
                 writes: workers.writes,
                 threads: workers.threads,
+                _lock: workers.lock,
             }),
         })
     }

@@ -149,6 +149,16 @@ impl<'a> Tx<'a> {
         self.note_failure(result)
     }
 
+    /// Runs several statements without parameters; for migrations.
+    pub(crate) fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.start_statement(sql, &[])?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(connection) => crate::sqlite::script(connection, sql),
+            Backend::Postgres(session) => session.script(sql),
+        };
+        self.note_failure(result)
+    }
+
     fn start_statement(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::TransactionFailed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
@@ -21,6 +21,19 @@ pub(crate) struct Server {
     config: Config,
     /// The URL without its password.
     name: String,
+}
+
+/// A connection that is moved by a runtime.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    moving: JoinHandle<()>,
+}
+
+impl Connected {
+    /// Returns when the connection is lost.
+    pub(super) async fn closed(&mut self) {
+        let _ = (&mut self.moving).await;
+    }
 }
 
 impl Server {
@@ -61,14 +74,17 @@ impl Server {
         Ok(Self { config, name })
     }
 
-    /// Connects; the connection lives on the runtime, which moves it while it waits for answers.
-    pub(super) fn connect(&self, runtime: &Runtime) -> Result<Client, tokio_postgres::Error> {
-        runtime.block_on(async {
-            let (client, connection) = self.config.connect(NoTls).await?;
-            // Its error also reaches whoever waits for an answer.
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(client)
-        })
+    /// The URL without its password.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Connects; the connection is moved by the runtime that this is called on.
+    pub(super) async fn connect(&self) -> Result<Connected, tokio_postgres::Error> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        // Its error also reaches whoever waits for an answer.
+        let moving = tokio::spawn(async move { drop(connection.await) });
+        Ok(Connected { client, moving })
     }
 
     pub(super) fn open_error(&self, error: tokio_postgres::Error) -> OpenError {

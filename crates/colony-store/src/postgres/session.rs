@@ -43,14 +43,9 @@ pub(super) enum Commit {
 
 impl Session {
     pub(super) fn new(server: Server, number: usize) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .expect("the system has file descriptors for a runtime at start");
         Self {
             server,
-            runtime,
+            runtime: runtime(),
             link: None,
             begin: None,
             failure: None,
@@ -72,7 +67,7 @@ impl Session {
         {
             self.link = None;
             self.link = Some(Link {
-                client: self.server.connect(&self.runtime)?,
+                client: self.runtime.block_on(self.server.connect())?.client,
                 statements: HashMap::new(),
             });
         }
@@ -167,6 +162,14 @@ impl Session {
         to_rows(sql, &statement, &rows)
     }
 
+    /// Runs several statements without parameters.
+    pub(crate) fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.client()?;
+        let begin = self.begin.take().unwrap_or_default();
+        self.batch(&format!("{begin};{sql}"))
+            .map_err(|error| self.refused(sql, error))
+    }
+
     fn client(&self) -> Result<&Client, StoreError> {
         let link = self.link.as_ref();
         link.map(|link| &link.client)
@@ -220,6 +223,15 @@ impl Session {
             None => StoreError::Statement { statement, source },
         }
     }
+}
+
+/// A runtime on the calling thread, for one connection.
+pub(super) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .expect("the system has file descriptors for a runtime at start")
 }
 
 fn to_rows(

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::session::{Commit, Session};
 use crate::error::{DriverError, StoreError};
 use crate::job::{Job, Mode};
+use crate::migrate::{self, MigrateError};
 use crate::stats::Counters;
 use crate::tx::Tx;
 
@@ -27,6 +28,20 @@ pub(super) fn run(mut session: Session, jobs: &Receiver<Box<dyn Job>>, counters:
             job.fail(error);
         }
         job.answer();
+    }
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(session: &mut Session) -> Result<(), MigrateError> {
+    session.begin(begin(Mode::Write));
+    let migrated = migrate::run(&mut Tx::postgres(session, &Counters::default()));
+    if migrated.is_err() {
+        session.roll_back();
+        return migrated;
+    }
+    match session.commit() {
+        Commit::Done => Ok(()),
+        Commit::Refused(_, error) | Commit::Unknown(error) => Err(refused(error).into()),
     }
 }
 

@@ -22,19 +22,23 @@ const SETTINGS: &str = "
     PRAGMA journal_size_limit = 67108864;
 ";
 
-/// Opens the file for the writer; makes it and its directory when they are not there.
+/// Makes the directory of the file when it is not there.
+pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
+    let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(directory).map_err(|source| OpenError::File {
+        database: name(path),
+        advice: format!(
+            "cannot make the directory {}; choose a data directory that this user can write to",
+            directory.display()
+        ),
+        source,
+    })
+}
+
+/// Opens the file for the writer; makes it when it is not there.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    if let Some(directory) = parent {
-        std::fs::create_dir_all(directory).map_err(|source| OpenError::File {
-            database: name(path),
-            advice: format!(
-                "cannot make the directory {}; choose a data directory that this user can write to",
-                directory.display()
-            ),
-            source,
-        })?;
-    }
     open_with(path, SETTINGS)
 }
 
@@ -55,7 +59,8 @@ fn open_with(path: &Path, settings: &str) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn name(path: &Path) -> String {
+/// What to call the database in messages.
+pub(super) fn name(path: &Path) -> String {
     format!("sqlite:{}", path.display())
 }
 

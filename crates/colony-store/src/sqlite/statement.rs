@@ -62,6 +62,13 @@ pub(crate) fn query(
     Ok(result)
 }
 
+/// Runs several statements without parameters.
+pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection
+        .execute_batch(sql)
+        .map_err(|error| refused(sql, error))
+}
+
 fn prepare<'c>(
     connection: &'c Connection,
     sql: &str,

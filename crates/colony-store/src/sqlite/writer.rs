@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::reader::{statement, transaction};
 use crate::job::Job;
+use crate::migrate::{self, MigrateError};
 use crate::stats::Counters;
 use crate::tx::Tx;
 
@@ -34,6 +35,15 @@ pub(super) fn run(connection: &Connection, queue: &Receiver<Box<dyn Job>>, count
             job.answer();
         }
     }
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(connection: &Connection) -> Result<(), MigrateError> {
+    let failed = |step| move |error| MigrateError::from(transaction(step, error));
+    statement(connection, "BEGIN IMMEDIATE").map_err(failed("begin"))?;
+    // When this fails the connection is closed, which rolls back.
+    migrate::run(&mut Tx::sqlite(connection, &Counters::default()))?;
+    statement(connection, "COMMIT").map_err(failed("commit"))
 }
 
 struct Writer<'a> {

@@ -1,0 +1,141 @@
+//! One exclusive store per database: an advisory lock on a connection of its own.
+//!
+//! The lock lives as long as that connection. A thread sleeps on it, takes the lock again when the
+//! connection is lost, and closes the store when another one has taken it meanwhile.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_channel::Sender;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio_postgres::Client;
+
+use super::connect::{Connected, Server};
+use crate::error::OpenError;
+use crate::job::Job;
+
+/// How long a held lock is tried: the server may take a moment to notice that its last holder died.
+const TRY_FOR: Duration = Duration::from_secs(4);
+const TRY_EVERY: Duration = Duration::from_millis(100);
+const RECONNECT_EVERY: Duration = Duration::from_secs(1);
+
+/// "colo" in ASCII, and a number for this purpose: advisory locks are named by numbers.
+const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(1668246639, 1)";
+const HOLDER: &str = "
+    SELECT 'process ' || pid || COALESCE(' from ' || host(client_addr), '')
+    FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE locktype = 'advisory' AND classid = 1668246639 AND objid = 1 AND granted
+        AND datname = current_database()";
+
+/// A held lock; given back on drop.
+pub(super) struct Lock {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A lock that nobody watches yet.
+pub(super) struct Held {
+    server: Server,
+    runtime: Runtime,
+    connected: Connected,
+}
+
+enum Refused {
+    Server(tokio_postgres::Error),
+    Held(String),
+}
+
+/// Takes the lock, waiting a little when it is held.
+pub(super) fn take(server: &Server) -> Result<Held, OpenError> {
+    let runtime = super::session::runtime();
+    match runtime.block_on(acquire(server)) {
+        Ok(connected) => Ok(Held {
+            server: server.clone(),
+            runtime,
+            connected,
+        }),
+        Err(Refused::Server(error)) => Err(server.open_error(error)),
+        Err(Refused::Held(holder)) => Err(OpenError::Locked {
+            database: server.name().to_owned(),
+            holder,
+        }),
+    }
+}
+
+impl Held {
+    /// Holds the lock from a thread; when it is lost to another store, closes `jobs`.
+    pub(super) fn keep(self, jobs: Sender<Box<dyn Job>>) -> Lock {
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("postgres-lock".to_owned())
+            .spawn(move || {
+                self.runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = watch(&self.server, self.connected) => {
+                            jobs.close();
+                        }
+                    }
+                });
+            })
+            .expect("the system has room for a handful of threads at start");
+        Lock {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // The thread only waits; there is nothing to report from here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends when another store holds the lock.
+async fn watch(server: &Server, mut connected: Connected) {
+    loop {
+        connected.closed().await;
+        tracing::warn!("the connection that holds the lock of the database is lost");
+        connected = loop {
+            match acquire(server).await {
+                Ok(connected) => break connected,
+                Err(Refused::Server(_)) => tokio::time::sleep(RECONNECT_EVERY).await,
+                Err(Refused::Held(holder)) => {
+                    tracing::error!(%holder, "the database is in use by another; closing the store");
+                    return;
+                }
+            }
+        };
+        tracing::info!("the lock of the database is held again");
+    }
+}
+
+async fn acquire(server: &Server) -> Result<Connected, Refused> {
+    let connected = server.connect().await.map_err(Refused::Server)?;
+    let start = Instant::now();
+    loop {
+        if try_lock(&connected.client).await.map_err(Refused::Server)? {
+            return Ok(connected);
+        }
+        if start.elapsed() > TRY_FOR {
+            return Err(Refused::Held(holder(&connected.client).await));
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+}
+
+async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    client.query_one(TRY_LOCK, &[]).await?.try_get(0)
+}
+
+async fn holder(client: &Client) -> String {
+    let row = client.query_opt(HOLDER, &[]).await;
+    let name = row.ok().flatten().and_then(|row| row.try_get(0).ok());
+    name.unwrap_or_else(|| "another process".to_owned())
+}
