@@ -1,0 +1,1 @@
+//! Public JSON types of both APIs, and a thin client.
