@@ -61,6 +61,8 @@ fn action_end(text: &str, at: usize) -> Option<usize> {
         match bytes[at] {
             b'}' if bytes.get(at + 1) == Some(&b'}') => return Some(at + 2),
             quote @ (b'"' | b'\'' | b'`') => at = literal_end(bytes, at, quote)?,
+            // An escape outside a literal: the text is inside a YAML scalar in double quotes.
+            b'\\' => return None,
             _ => at += 1,
         }
     }

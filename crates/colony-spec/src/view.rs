@@ -30,6 +30,8 @@ pub(crate) struct View {
     mark: char,
     /// The opaque parts, as places in the source.
     opaque: Vec<Span>,
+    /// Whether the source is still to be rendered.
+    templated: bool,
     /// Where the source has `else` actions.
     pub(crate) else_at: Vec<usize>,
 }
@@ -39,7 +41,7 @@ impl View {
     pub(crate) fn plain(source: &str) -> Self {
         let mut builder = Builder::new(source);
         builder.copy(Span::new(0, source.len()));
-        builder.finish(&[])
+        builder.finish(&[], false)
     }
 
     /// The view of a text that may hold template actions.
@@ -61,7 +63,12 @@ impl View {
             done = part.end;
         }
         builder.copy_from(&clean, Span::new(done, clean.len()));
-        builder.finish(&actions)
+        builder.finish(&actions, true)
+    }
+
+    /// Whether scalars that look like templates are values unknown until run time.
+    pub(crate) fn is_templated(&self) -> bool {
+        self.templated
     }
 
     /// The byte of the source behind the `index`th character of the view.
@@ -154,7 +161,7 @@ impl<'s> Builder<'s> {
         self.origin.push(u32::try_from(origin).unwrap_or(u32::MAX));
     }
 
-    fn finish(mut self, actions: &[Action]) -> View {
+    fn finish(mut self, actions: &[Action], templated: bool) -> View {
         if !self.opaque.is_empty() {
             self.empty_action_lines();
         }
@@ -170,6 +177,7 @@ impl<'s> Builder<'s> {
             origin: self.origin,
             mark: self.mark,
             opaque: self.opaque,
+            templated,
             else_at,
         }
     }

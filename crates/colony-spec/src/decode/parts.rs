@@ -120,12 +120,10 @@ pub(crate) fn cache(fields: Fields<'_, '_>) -> Cache {
     let mut key_paths = fields.texts("key_paths");
     // Published definitions write `keys`: a list means `key_paths`, a text means `key` (F20).
     match fields.known("keys") {
-        Some(keys) if !keys.items().is_empty() => {
-            if key_paths.is_empty() {
-                key_paths = fields.texts("keys");
-            }
+        Some(keys) if !keys.items().is_empty() && key_paths.is_empty() => {
+            key_paths = fields.texts("keys");
         }
-        Some(_) if key.is_empty() => key = fields.text("keys"),
+        Some(keys) if keys.items().is_empty() && key.is_empty() => key = fields.text("keys"),
         _ => {}
     }
     Cache {

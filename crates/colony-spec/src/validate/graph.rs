@@ -7,7 +7,7 @@ use crate::span::Span;
 use crate::suggest::nearest;
 use crate::validate::Check;
 use crate::validate::task::is_known;
-use crate::yaml::Kind;
+use crate::yaml::{Kind, Node};
 
 /// Targets that need no task of that name; `ERR_…` are reserved too.
 pub const RESERVED_TARGETS: [&str; 9] = [
@@ -152,7 +152,7 @@ impl Check<'_> {
             })
             || self.root.get("tasks").is_some_and(|tasks| {
                 tasks.items().iter().any(|task| {
-                    task.is_opaque() || task.get("on_exit_code").is_some_and(|n| n.is_opaque())
+                    task.is_opaque() || task.get("on_exit_code").is_some_and(Node::is_opaque)
                 })
             })
     }

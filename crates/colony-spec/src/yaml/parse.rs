@@ -21,16 +21,29 @@ pub(crate) struct Document {
     pub(crate) root: Node,
     /// Whether a key stood in two branches of an `if`, so that the second one was left out.
     pub(crate) has_twins: bool,
+    /// The anchored values by name.
+    pub(crate) anchors: HashMap<String, Node>,
 }
 
 /// Parses the first document of `view`, whose source is `source`.
 pub(crate) fn parse(view: &View, source: &str) -> Result<Document, Diagnostic> {
+    parse_within(view, source, &HashMap::new())
+}
+
+/// Parses a piece of a document, whose aliases may refer to anchors elsewhere in it.
+pub(crate) fn parse_within(
+    view: &View,
+    source: &str,
+    outer: &HashMap<String, Node>,
+) -> Result<Document, Diagnostic> {
     let options = granit_parser::options! {
         emit_comments: false,
+        emit_anchor_events: true,
+        emit_unresolved_aliases: true,
         flow_nesting_limit: DEPTH_MAX,
         block_nesting_limit: DEPTH_MAX,
     };
-    let mut builder = Builder::new(view, source);
+    let mut builder = Builder::new(view, source, outer);
     for event in Parser::new_from_str_with_options(&view.text, options) {
         let (event, span) = event.map_err(|error| builder.scan_error(&error))?;
         let span = builder.source_span(span);
@@ -38,10 +51,7 @@ pub(crate) fn parse(view: &View, source: &str) -> Result<Document, Diagnostic> {
             break;
         }
     }
-    Ok(Document {
-        root: builder.root.unwrap_or_else(|| null(Span::default())),
-        has_twins: builder.has_twins,
-    })
+    Ok(builder.finish())
 }
 
 fn null(span: Span) -> Node {
@@ -82,23 +92,41 @@ struct Anchored {
 struct Builder<'v> {
     view: &'v View,
     source: &'v str,
+    outer: &'v HashMap<String, Node>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
+    anchor_names: Vec<(usize, String)>,
     count: usize,
     root: Option<Node>,
     has_twins: bool,
 }
 
 impl<'v> Builder<'v> {
-    fn new(view: &'v View, source: &'v str) -> Self {
+    fn new(view: &'v View, source: &'v str, outer: &'v HashMap<String, Node>) -> Self {
         Self {
             view,
             source,
+            outer,
+            anchor_names: Vec::new(),
             stack: Vec::new(),
             anchors: HashMap::new(),
             count: 0,
             root: None,
             has_twins: false,
+        }
+    }
+
+    fn finish(mut self) -> Document {
+        let mut anchors = HashMap::new();
+        for (id, name) in self.anchor_names {
+            if let Some(anchored) = self.anchors.remove(&id) {
+                anchors.insert(name, anchored.node);
+            }
+        }
+        Document {
+            root: self.root.unwrap_or_else(|| null(Span::default())),
+            has_twins: self.has_twins,
+            anchors,
         }
     }
 
@@ -125,6 +153,8 @@ impl<'v> Builder<'v> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
             Event::Alias(anchor) => self.alias(anchor, span)?,
+            Event::Anchor(anchor, name) => self.anchor_names.push((anchor, name.into_owned())),
+            Event::UnresolvedAlias(name) => self.outer_alias(&name, span)?,
             Event::DocumentEnd => return Ok(true),
             _ => {}
         }
@@ -134,7 +164,7 @@ impl<'v> Builder<'v> {
     fn scalar(&self, text: &str, plain: bool, span: Span) -> Node {
         let restored = self.view.restore(text, self.source);
         let scalar = Scalar {
-            opaque: restored.is_some(),
+            opaque: restored.is_some() || self.view.is_templated() && text.contains("{{"),
             text: restored.unwrap_or_else(|| text.to_owned()),
             plain,
         };
@@ -202,13 +232,29 @@ impl<'v> Builder<'v> {
             return Err(self.error(span, "an alias refers to a value that contains it"));
         };
         let (height, count) = (target.height, target.count);
+        self.check_copy(height, count, span)?;
+        let node = self.anchors[&anchor].node.clone();
+        self.place(node, height)
+    }
+
+    fn outer_alias(&mut self, name: &str, span: Span) -> Result<(), Diagnostic> {
+        let outer = self.outer;
+        let Some(node) = outer.get(name) else {
+            let message = format!("alias `*{name}` has no anchor");
+            let help = format!("put `&{name}` before a value that comes earlier");
+            return Err(self.error(span, &message).with_help(help));
+        };
+        let height = height_of(node);
+        self.check_copy(height, count_nodes(node), span)?;
+        self.place(node.clone(), height)
+    }
+
+    /// Bounds are checked before copying, so that a bomb costs nothing.
+    fn check_copy(&mut self, height: usize, count: usize, span: Span) -> Result<(), Diagnostic> {
         if self.stack.len() + height > DEPTH_MAX {
             return Err(self.too_deep(span));
         }
-        // Counted before copying, so that a bomb costs nothing.
-        self.count_values(count, span)?;
-        let node = self.anchors[&anchor].node.clone();
-        self.place(node, height)
+        self.count_values(count, span)
     }
 
     /// Puts a finished node into the collection being built.
@@ -227,11 +273,10 @@ impl<'v> Builder<'v> {
                     key_plain,
                     value: node,
                 }),
-                None => {
-                    *key = Some(key_text(node).map_err(|span| {
-                        Diagnostic::error(self.source, span, "a key must be a single value")
-                    })?)
-                }
+                None => match key_text(node) {
+                    Ok(text) => *key = Some(text),
+                    Err(span) => return Err(self.error(span, "a key must be a single value")),
+                },
             },
         }
         Ok(())
@@ -331,10 +376,6 @@ fn yaml_help(message: &str) -> Option<&'static str> {
             "quote a value that contains `: `",
         ),
         (
-            "unknown anchor",
-            "an alias `*name` needs an anchor `&name` before it",
-        ),
-        (
             "cannot start any token",
             "quote a value that begins with `@`, `` ` `` or `%`",
         ),
@@ -370,5 +411,16 @@ fn count_nodes(node: &Node) -> usize {
         Kind::Scalar(_) => 0,
         Kind::List(items) => items.iter().map(count_nodes).sum(),
         Kind::Map(entries) => entries.iter().map(|entry| count_nodes(&entry.value)).sum(),
+    }
+}
+
+fn height_of(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar(_) => 0,
+        Kind::List(items) => 1 + items.iter().map(height_of).max().unwrap_or(0),
+        Kind::Map(entries) => {
+            let heights = entries.iter().map(|entry| height_of(&entry.value));
+            1 + heights.max().unwrap_or(0)
+        }
     }
 }
