@@ -1,1 +1,33 @@
-//! placeholder
+//! The job language of Colony: YAML definitions, their validation, and their templates.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`load`](mod@load) | takes in a definition: text to model, with everything that is wrong |
+//! | [`model`] | the typed form of jobs and tasks |
+//! | [`diagnostic`] | findings with places and advice |
+//! | [`duration`] | Go durations with days and weeks |
+//!
+//! Nothing here reads a clock, draws a random number or touches a store; what templates need from
+//! outside is passed in.
+
+mod action;
+mod cron;
+mod decode;
+pub mod diagnostic;
+pub mod duration;
+mod fragment;
+mod lines;
+pub mod load;
+pub mod model;
+mod quoting;
+mod span;
+mod suggest;
+mod validate;
+mod view;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use load::{Format, Loaded, Loader, load};
+pub use model::{Definition, Task};
+pub use span::Span;
+pub use validate::{RESERVED_TARGETS, is_reserved_target};
