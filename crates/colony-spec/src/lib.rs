@@ -5,6 +5,8 @@
 //! | [`load`](mod@load) | takes in a definition: text to model, with everything that is wrong |
 //! | [`model`] | the typed form of jobs and tasks |
 //! | [`diagnostic`] | findings with places and advice |
+//! | [`data`] | what templates and commands see, by rank |
+//! | [`host`] | what templates need from outside |
 //! | [`duration`] | Go durations with days and weeks |
 //!
 //! Nothing here reads a clock, draws a random number or touches a store; what templates need from
@@ -12,10 +14,13 @@
 
 mod action;
 mod cron;
+pub mod data;
 mod decode;
 pub mod diagnostic;
 pub mod duration;
 mod fragment;
+mod functions;
+pub mod host;
 mod lines;
 pub mod load;
 pub mod model;
@@ -26,6 +31,7 @@ mod validate;
 mod view;
 mod yaml;
 
+pub use data::{Layers, TemplateData};
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{Format, Loaded, Loader, load};
 pub use model::{Definition, Task};
