@@ -6,6 +6,7 @@
 //! | [`model`] | the typed form of jobs and tasks |
 //! | [`diagnostic`] | findings with places and advice |
 //! | [`data`] | what templates and commands see, by rank |
+//! | [`render`] | tasks at dispatch, and every other template |
 //! | [`host`] | what templates need from outside |
 //! | [`duration`] | Go durations with days and weeks |
 //!
@@ -25,6 +26,7 @@ mod lines;
 pub mod load;
 pub mod model;
 mod quoting;
+pub mod render;
 mod span;
 mod suggest;
 mod validate;
@@ -35,5 +37,6 @@ pub use data::{Layers, TemplateData};
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{Format, Loaded, Loader, load};
 pub use model::{Definition, Task};
+pub use render::{Outside, RenderError, Renderer, render_task};
 pub use span::Span;
 pub use validate::{RESERVED_TARGETS, is_reserved_target};
