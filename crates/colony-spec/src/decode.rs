@@ -5,6 +5,6 @@ mod job;
 mod parts;
 mod task;
 
-pub(crate) use fields::Findings;
+pub(crate) use fields::{Findings, variables_of};
 pub(crate) use job::decode_definition;
-pub(crate) use task::{DefaultMethod, decode_task};
+pub(crate) use task::decode_task;

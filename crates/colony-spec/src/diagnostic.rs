@@ -72,6 +72,13 @@ impl Diagnostic {
         self
     }
 
+    /// The same finding, not severe enough to refuse the definition.
+    #[must_use]
+    pub fn into_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// Plain text for a terminal: place and message, the source line with a caret, and the help.
     pub fn to_text(&self, file: &str, source: &str) -> String {
         let mut text = format!(

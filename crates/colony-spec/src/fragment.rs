@@ -212,7 +212,9 @@ fn begins_top_level(line: &Line<'_>) -> bool {
 
 /// Whether a line ends the list of tasks: a key left of the dashes, or a new document.
 fn ends_tasks(line: &Line<'_>, dash: usize) -> bool {
-    if line.in_block || is_blank(line) || line.is_comment() || is_action_line(line.text) {
+    let is_text = line.in_block || is_blank(line) || line.is_comment();
+    // What an action at the beginning of a line makes of it is unknown; it is no key for sure.
+    if is_text || line.text.trim_start().starts_with("{{") {
         return false;
     }
     let is_item = is_dash(line, None);

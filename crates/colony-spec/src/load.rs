@@ -2,12 +2,16 @@
 //! (`job-definitions` 1).
 
 use colony_core::method::Method;
+use colony_core::time::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::action::{ActionKind, find_actions};
 use crate::decode::{Findings, decode_definition};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
+use crate::fragment::top_level_block;
 use crate::lines::blank_template_comments;
 use crate::model::Definition;
+use crate::render::{Outside, UploadFault, render_document, template_faults};
 use crate::span::Span;
 use crate::validate::{Rules, validate};
 use crate::view::{Grain, View};
@@ -43,10 +47,11 @@ pub fn load(text: &str, format: Format) -> Result<Loaded, Vec<Diagnostic>> {
 }
 
 /// Reads definitions with chosen rules.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Loader {
     default_method: Method,
     strict: bool,
+    outside: Outside,
 }
 
 impl Default for Loader {
@@ -57,24 +62,34 @@ impl Default for Loader {
 
 impl Loader {
     /// The rules of the Jobs API.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             default_method: Method::Kubernetes,
             strict: false,
+            outside: Outside::default(),
         }
     }
 
     /// Chooses the method of tasks that name neither a method nor a container.
     #[must_use]
-    pub const fn default_method(mut self, method: Method) -> Self {
+    pub fn default_method(mut self, method: Method) -> Self {
         self.default_method = method;
         self
     }
 
-    /// Refuses what the Jobs API takes and what is certain to fail at run time: a task without a
-    /// script whose method needs one.
+    /// Gives time and seed to documents that are rendered at upload. The host is not asked:
+    /// functions with side effects are off.
     #[must_use]
-    pub const fn strict(mut self, strict: bool) -> Self {
+    pub fn outside(mut self, now: Timestamp, zone: TimeZone, seed: u64) -> Self {
+        self.outside.now = Some((now, zone));
+        self.outside.seed = seed;
+        self
+    }
+
+    /// Refuses what the Jobs API takes and what is certain to fail at run time: a task without a
+    /// script whose method needs one, and text that is no template.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
     }
@@ -95,33 +110,95 @@ impl Loader {
         }
     }
 
+    /// Reads the `raw_yaml` of a definition that was accepted before: it is neither rendered nor
+    /// validated again.
+    pub fn load_stored(&self, raw_yaml: &str) -> Result<Definition, Vec<Diagnostic>> {
+        let document = structural_view(raw_yaml).map_err(|error| vec![error])?;
+        match self.decode(raw_yaml, &document) {
+            (definition, errors) if errors.is_empty() => Ok(definition),
+            (_, errors) => Err(errors),
+        }
+    }
+
     fn load_yaml(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         sniff_job_type(text).map_err(|error| vec![error])?;
-        let document = structural_view(text).map_err(|error| vec![error])?;
-        let mut loaded = self.examine(text, &document)?;
-        text.clone_into(&mut loaded.definition.raw_yaml);
-        Ok(loaded)
+        let document = structural_view(text);
+        let wants_rendering = match &document {
+            Ok(document) => wants_upload_rendering(text, &document.root),
+            Err(_) => wants_upload_rendering(text, &Node::default()),
+        };
+        if !wants_rendering {
+            return self.examine(text, &document.map_err(|error| vec![error])?);
+        }
+        let variables = match &document {
+            Ok(document) => self.decode(text, document).0,
+            Err(_) => self.decode_variables_only(text),
+        };
+        match render_document(text, &variables, &self.outside) {
+            Ok(rendered) => {
+                let document = structural_view(&rendered).map_err(|error| vec![error])?;
+                self.examine(&rendered, &document)
+            }
+            Err(fault) => {
+                let mut loaded = self.examine(text, &document.map_err(|error| vec![error])?)?;
+                loaded.warnings.insert(0, upload_warning(text, &fault));
+                Ok(loaded)
+            }
+        }
+    }
+
+    fn decode(&self, text: &str, document: &Document) -> (Definition, Vec<Diagnostic>) {
+        let findings = Findings::new(text);
+        let mut definition = decode_definition(&document.root, self.default_method, &findings);
+        text.clone_into(&mut definition.raw_yaml);
+        (definition, findings.into_list())
+    }
+
+    /// For a document that is YAML only once rendered: its `job_variables`, if they are.
+    fn decode_variables_only(&self, text: &str) -> Definition {
+        let block = top_level_block(text, "job_variables").unwrap_or_default();
+        let document = structural_view(&block).unwrap_or_default();
+        self.decode(&block, &document).0
     }
 
     fn examine(&self, text: &str, document: &Document) -> Result<Loaded, Vec<Diagnostic>> {
-        let findings = Findings::new(text);
-        let definition = decode_definition(&document.root, self.default_method, &findings);
-        let mut errors = findings.into_list();
+        let (definition, mut errors) = self.decode(text, document);
         let rules = Rules {
             strict: self.strict,
             edges_unknown: document.has_twins,
         };
         let verdict = validate(&definition, &document.root, text, rules);
+        let mut warnings = verdict.warnings;
         errors.extend(verdict.errors);
+        for fault in template_faults(&definition) {
+            if self.strict {
+                errors.push(fault);
+            } else {
+                warnings.push(fault.into_warning());
+            }
+        }
         if errors.is_empty() {
             return Ok(Loaded {
                 definition,
-                warnings: verdict.warnings,
+                warnings,
             });
         }
-        debug_assert!(errors.iter().all(|error| error.severity == Severity::Error));
         Err(errors)
     }
+}
+
+/// Why a document that asks to be rendered at upload was taken as it is (F02).
+fn upload_warning(text: &str, fault: &UploadFault) -> Diagnostic {
+    let (message, place) = match fault {
+        UploadFault::Template(error) => (error.message.clone(), error.diagnose(text, 1, 0).span),
+        UploadFault::MissingValue => {
+            let message = "a value is only known when the job runs".to_owned();
+            (message, Span::default())
+        }
+    };
+    let message = format!("the document was not rendered at upload: {message}");
+    Diagnostic::warning(text, place, message)
+        .with_help("tasks made by `range` do not exist; only `job_variables` have values at upload")
 }
 
 fn check_size(text: &str) -> Result<(), Diagnostic> {

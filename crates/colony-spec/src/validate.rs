@@ -5,6 +5,7 @@ mod graph;
 mod job;
 mod task;
 
+pub(crate) use graph::check_rendered_targets;
 pub use graph::{RESERVED_TARGETS, is_reserved_target};
 pub(crate) use task::check_rendered_task;
 

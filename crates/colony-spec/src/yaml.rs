@@ -44,6 +44,21 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
+impl Default for Node {
+    /// Nothing: a plain null.
+    fn default() -> Self {
+        let scalar = Scalar {
+            text: String::new(),
+            plain: true,
+            opaque: false,
+        };
+        Self {
+            span: Span::default(),
+            kind: Kind::Scalar(scalar),
+        }
+    }
+}
+
 impl Node {
     /// Whether this is a plain `null`, `~` or nothing at all.
     pub(crate) fn is_null(&self) -> bool {

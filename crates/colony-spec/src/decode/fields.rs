@@ -301,6 +301,13 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 }
 
+/// The variables under a key of a document, unless they are of the wrong kind.
+pub(crate) fn variables_of(root: &Node, key: &str, source: &str) -> Option<Variables> {
+    let findings = Findings::new(source);
+    let variables = Fields::of(root, "the document", &findings).variables(key);
+    findings.into_list().is_empty().then_some(variables)
+}
+
 fn short(text: &str) -> String {
     let mut short: String = text.chars().take(40).collect();
     if short.len() < text.len() {

@@ -1,8 +1,10 @@
 //! Job-level fields (`job-definitions` 2).
 
+use colony_core::method::Method;
+
 use crate::decode::fields::{Fields, Findings};
 use crate::decode::parts;
-use crate::decode::task::{DefaultMethod, decode_task};
+use crate::decode::task::decode_task;
 use crate::model::{Definition, Notify};
 use crate::yaml::Node;
 
@@ -12,7 +14,7 @@ const MAX_CONCURRENCY_DEFAULT: u32 = 3;
 /// Reads a whole definition.
 pub(crate) fn decode_definition(
     root: &Node,
-    default_method: DefaultMethod,
+    default_method: Method,
     findings: &Findings<'_>,
 ) -> Definition {
     let job = Fields::of(root, "a job definition", findings);
@@ -45,6 +47,7 @@ pub(crate) fn decode_definition(
         webhook: job.object("webhook", parts::webhook),
         skip_if: job.text("skip_if"),
         dynamic_template_tasks: job.flag("dynamic_template_tasks"),
+        default_method,
         raw_yaml: String::new(),
     }
 }

@@ -9,9 +9,6 @@ use crate::decode::parts;
 use crate::model::{Task, is_template};
 use crate::yaml::Node;
 
-/// The method of a task that names neither a method nor a container.
-pub(crate) type DefaultMethod = Method;
-
 /// Members that only container executors read; kept as written.
 const PLACEMENT: [&str; 9] = [
     "name",
@@ -25,8 +22,9 @@ const PLACEMENT: [&str; 9] = [
     "pod_annotations",
 ];
 
-/// Reads one item of `tasks`.
-pub(crate) fn decode_task(node: &Node, default: DefaultMethod, findings: &Findings<'_>) -> Task {
+/// Reads one item of `tasks`; `default` is the method of one that names neither a method nor a
+/// container.
+pub(crate) fn decode_task(node: &Node, default: Method, findings: &Findings<'_>) -> Task {
     let task = Fields::of(node, "a task", findings);
     Task {
         task_type: task.text("task_type").trim().to_owned(),
@@ -106,7 +104,7 @@ fn lower_case(tags: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-fn method(task: &Fields<'_, '_>, default: DefaultMethod) -> Method {
+fn method(task: &Fields<'_, '_>, default: Method) -> Method {
     let text = task.text("method");
     let text = text.trim();
     if text.is_empty() || is_template(text) {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use colony_core::method::Method;
 use serde::Serialize;
 
 use crate::duration::as_nanos;
 use crate::model::{Backoff, Resource, Task, Trigger, Variables, Webhook};
 
 /// A job definition (`job-definitions` 2), as far as its text says it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Definition {
     /// Name, unique per tenant.
     pub job_type: String,
@@ -69,6 +70,9 @@ pub struct Definition {
     /// Whether the document is rendered at upload.
     #[serde(skip)]
     pub dynamic_template_tasks: bool,
+    /// The method of tasks that name neither a method nor a container.
+    #[serde(skip)]
+    pub default_method: Method,
     /// The text that is stored and rendered at run time.
     #[serde(skip)]
     pub raw_yaml: String,

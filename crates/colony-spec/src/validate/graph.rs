@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::model::is_template;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Definition, Task, is_template};
 use crate::span::Span;
 use crate::suggest::nearest;
 use crate::validate::Check;
@@ -52,58 +53,19 @@ impl Check<'_> {
 
     fn unknown_targets(&mut self) {
         let job = self.definition;
-        let names: Vec<&str> = job.tasks.iter().map(|t| t.task_type.as_str()).collect();
         for (index, task) in job.tasks.iter().enumerate() {
-            for (key, target) in &task.on_exit_code {
-                let known = names.contains(&target.as_str()) || is_reserved_target(target);
-                if known || !is_known(target) {
-                    continue;
-                }
-                let message = format!(
-                    "task '{}' refers to '{target}' on-exit but it's not defined",
-                    task.task_type
-                );
-                let near = nearest(target, names.iter().copied().chain(RESERVED_TARGETS));
-                let did_you_mean = near
-                    .map(|near| format!("did you mean `{near}`? "))
-                    .unwrap_or_default();
-                let help = format!(
-                    "{did_you_mean}tasks are {}; reserved words are {}",
-                    names.join(", "),
-                    reserved()
-                );
+            let unknown = unknown_targets(job, task);
+            for (key, message, help) in unknown {
                 self.error_at(self.target_place(index, key), message, help);
             }
         }
     }
 
-    /// Where a target was written: in its own field, or in `on_exit_code`.
     fn target_place(&self, index: usize, key: &str) -> Span {
-        let Some(task) = self.task_node(index) else {
-            return self.root.place("tasks");
-        };
-        let field = match key {
-            "COMPLETED" => task.get("on_completed"),
-            "FAILED" => task.get("on_failed"),
-            _ => None,
-        };
-        if let Some(field) = field.filter(|field| !field.is_null()) {
-            return field.span;
+        match self.task_node(index) {
+            Some(task) => target_place(task, key),
+            None => self.root.place("tasks"),
         }
-        let codes = task.get("on_exit_code").map(|node| &node.kind);
-        let Some(Kind::Map(entries)) = codes else {
-            return task.place("");
-        };
-        entries
-            .iter()
-            .find(|entry| entry.key.trim().to_uppercase() == key)
-            .map_or(task.place("on_exit_code"), |entry| {
-                if entry.value.span.start < entry.value.span.end {
-                    entry.value.span
-                } else {
-                    entry.key_span
-                }
-            })
     }
 
     pub(super) fn entry(&mut self) {
@@ -189,6 +151,74 @@ impl Check<'_> {
         let tasks = &self.definition.tasks;
         let next = tasks.get(index)?.on_exit_code.get("COMPLETED")?;
         tasks.iter().position(|task| task.task_type == *next)
+    }
+}
+
+/// Key, message and help for each target of a task that is neither a task nor a reserved word.
+fn unknown_targets<'t>(job: &Definition, task: &'t Task) -> Vec<(&'t str, String, String)> {
+    let names: Vec<&str> = job.tasks.iter().map(|t| t.task_type.as_str()).collect();
+    let is_unknown =
+        |target: &str| is_known(target) && !names.contains(&target) && !is_reserved_target(target);
+    let unknown = task
+        .on_exit_code
+        .iter()
+        .filter(|(_, target)| is_unknown(target));
+    unknown
+        .map(|(key, target)| {
+            let message = format!(
+                "task '{}' refers to '{target}' on-exit but it's not defined",
+                task.task_type
+            );
+            let near = nearest(target, names.iter().copied().chain(RESERVED_TARGETS));
+            let did_you_mean = near
+                .map(|near| format!("did you mean `{near}`? "))
+                .unwrap_or_default();
+            let help = format!(
+                "{did_you_mean}tasks are {}; reserved words are {}",
+                names.join(", "),
+                reserved()
+            );
+            (key.as_str(), message, help)
+        })
+        .collect()
+}
+
+/// Targets of a task rendered for dispatch that lead nowhere.
+pub(crate) fn check_rendered_targets(
+    job: &Definition,
+    task: &Task,
+    node: &Node,
+    source: &str,
+) -> Vec<Diagnostic> {
+    unknown_targets(job, task)
+        .into_iter()
+        .map(|(key, message, help)| {
+            Diagnostic::error(source, target_place(node, key), message).with_help(help)
+        })
+        .collect()
+}
+
+/// Where a target of a task was written: in its own field, or in `on_exit_code`.
+fn target_place(task: &Node, key: &str) -> Span {
+    let field = match key {
+        "COMPLETED" => task.get("on_completed"),
+        "FAILED" => task.get("on_failed"),
+        _ => None,
+    };
+    if let Some(field) = field.filter(|field| !field.is_null()) {
+        return field.span;
+    }
+    let codes = task.get("on_exit_code").map(|node| &node.kind);
+    let Some(Kind::Map(entries)) = codes else {
+        return task.place("");
+    };
+    let entry = entries
+        .iter()
+        .find(|entry| entry.key.trim().to_uppercase() == key);
+    match entry {
+        Some(entry) if entry.value.span.start < entry.value.span.end => entry.value.span,
+        Some(entry) => entry.key_span,
+        None => task.place("on_exit_code"),
     }
 }
 

@@ -16,7 +16,7 @@ const NODES_MAX: usize = 200_000;
 const NODES_HELP: &str = "aliases that multiply each other are refused; write the values out";
 
 /// A parsed document.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Document {
     pub(crate) root: Node,
     /// Whether a key stood in two branches of an `if`, so that the second one was left out.
@@ -52,18 +52,6 @@ pub(crate) fn parse_within(
         }
     }
     Ok(builder.finish())
-}
-
-fn null(span: Span) -> Node {
-    let scalar = Scalar {
-        text: String::new(),
-        plain: true,
-        opaque: false,
-    };
-    Node {
-        span,
-        kind: Kind::Scalar(scalar),
-    }
 }
 
 /// A collection that is not closed yet.
@@ -124,7 +112,7 @@ impl<'v> Builder<'v> {
             }
         }
         Document {
-            root: self.root.unwrap_or_else(|| null(Span::default())),
+            root: self.root.unwrap_or_default(),
             has_twins: self.has_twins,
             anchors,
         }
