@@ -41,7 +41,9 @@ impl Actions {
             engine.nudges.due_at(at);
         }
         for (holder, attempt, reason) in self.stops {
-            engine.ants.send(&holder, QueenMessage::Cancel { attempt, reason });
+            engine
+                .ants
+                .send(&holder, QueenMessage::Cancel { attempt, reason });
         }
         for (request_id, kind) in self.events {
             engine.tell(request_id, kind);

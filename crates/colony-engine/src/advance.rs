@@ -13,7 +13,7 @@ use colony_store::request::{self, Requeue};
 use colony_store::timer::{self, Timer, TimerKind};
 
 use crate::action::Actions;
-use crate::engine::Inner;
+use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
 use crate::order::TIMEOUT_GRACE;
@@ -21,27 +21,35 @@ use crate::order::TIMEOUT_GRACE;
 /// Applies `event` to a run. An event that does not fit changes nothing: it came late or twice.
 pub(crate) fn advance(
     tx: &mut Tx<'_>,
-    engine: &Inner,
+    engine: &Engine,
     run_id: RunId,
     event: Event,
     now: Timestamp,
     actions: &mut Actions,
 ) -> Result<(), EngineError> {
-    let Some(before) = job_run::lock_job_run(tx, run_id)? else { return Ok(()) };
+    let Some(before) = job_run::lock_job_run(tx, run_id)? else {
+        return Ok(());
+    };
     advance_locked(tx, engine, &before, event, now, actions)
 }
 
 /// As [`advance`], for a run that is loaded and locked already.
 pub(crate) fn advance_locked(
     tx: &mut Tx<'_>,
-    engine: &Inner,
+    engine: &Engine,
     before: &JobRunRow,
     event: Event,
     now: Timestamp,
     actions: &mut Actions,
 ) -> Result<(), EngineError> {
     let compiled = engine.definitions.load(tx, before.definition_id)?;
-    let decision = job::apply(&compiled.plan, before.run.clone(), event, now, &mut *engine.rng());
+    let decision = job::apply(
+        &compiled.plan,
+        before.run.clone(),
+        event,
+        now,
+        &mut *engine.rng(),
+    );
     let (after, effects) = match decision {
         Ok(decision) => decision,
         Err(refused) => {
@@ -60,7 +68,15 @@ pub(crate) fn advance_locked(
             now,
         },
     )?;
-    let mut advance = Advance { tx, engine, plan: &compiled.plan, before, after: &after, now, actions };
+    let mut advance = Advance {
+        tx,
+        engine,
+        plan: &compiled.plan,
+        before,
+        after: &after,
+        now,
+        actions,
+    };
     advance.tell_changes();
     for effect in effects {
         advance.perform(effect, |name| task_ids.get(name).copied())?;
@@ -72,7 +88,10 @@ pub(crate) fn advance_locked(
 fn job_state(before: &JobRunRow, after: &JobRun, effects: &[Effect]) -> JobState {
     let shown = effects.iter().rev().find_map(|effect| match effect {
         Effect::EndRun { state, .. } => Some(*state),
-        Effect::Requeue { state: JobState::Pending, .. } => Some(JobState::Ready),
+        Effect::Requeue {
+            state: JobState::Pending,
+            ..
+        } => Some(JobState::Ready),
         Effect::Requeue { state, .. } => Some(*state),
         Effect::AwaitApproval { .. } => Some(JobState::ManualApprovalRequired),
         Effect::Offer { .. }
@@ -91,7 +110,7 @@ fn job_state(before: &JobRunRow, after: &JobRun, effects: &[Effect]) -> JobState
 /// A stored decision whose effects are being turned into rows and actions.
 struct Advance<'a, 'tx> {
     tx: &'a mut Tx<'tx>,
-    engine: &'a Inner,
+    engine: &'a Engine,
     plan: &'a Plan,
     before: &'a JobRunRow,
     after: &'a JobRun,
@@ -175,7 +194,9 @@ impl Advance<'_, '_> {
             StopReason::JobTimedOut => "job did not end within its timeout",
         };
         if let Some(lease) = dispatch::find_lease(self.tx, task_id)? {
-            self.actions.stops.push((lease.holder, lease.attempt, reason.to_owned()));
+            self.actions
+                .stops
+                .push((lease.holder, lease.attempt, reason.to_owned()));
         }
         Ok(())
     }
@@ -194,7 +215,11 @@ impl Advance<'_, '_> {
         Ok(())
     }
 
-    fn end_request(&mut self, state: JobState, error: Option<&JobError>) -> Result<(), EngineError> {
+    fn end_request(
+        &mut self,
+        state: JobState,
+        error: Option<&JobError>,
+    ) -> Result<(), EngineError> {
         let retried = Some(self.after.retried);
         let id = self.before.request_id;
         request::end_request(self.tx, id, state, error, retried, self.now)?;
@@ -226,25 +251,32 @@ impl Advance<'_, '_> {
 
     /// A task whose earlier result was reused brings along what it exported and stored
     /// (`job-definitions` 7.5).
-    fn copy_reused(
-        &mut self,
-        id_of: impl Fn(&str) -> Option<TaskId>,
-    ) -> Result<(), EngineError> {
+    fn copy_reused(&mut self, id_of: impl Fn(&str) -> Option<TaskId>) -> Result<(), EngineError> {
         for (name, task) in &self.after.tasks {
             let first_seen = !self.before.task_ids.contains_key(name);
-            let (true, true, Some(new_id)) = (task.reused, first_seen, id_of(name)) else { continue };
+            let (true, true, Some(new_id)) = (task.reused, first_seen, id_of(name)) else {
+                continue;
+            };
             let request = request::find_request(self.tx, self.before.request_id)?;
-            let Some(from) = request.and_then(|request| request.last_run_id) else { continue };
+            let Some(from) = request.and_then(|request| request.last_run_id) else {
+                continue;
+            };
             self.copy_task(from, name, new_id)?;
         }
         Ok(())
     }
 
     fn copy_task(&mut self, from: RunId, name: &str, to: TaskId) -> Result<(), EngineError> {
-        let Some(old) = job_run::find_task(self.tx, from, name)? else { return Ok(()) };
+        let Some(old) = job_run::find_task(self.tx, from, name)? else {
+            return Ok(());
+        };
         for old in context::contexts_of_task(self.tx, from, old)? {
             let id = RunDataId::new(self.engine.ids.next_uuid());
-            let copy = Context { id, task_id: to, ..old };
+            let copy = Context {
+                id,
+                task_id: to,
+                ..old
+            };
             context::insert_context(self.tx, self.before.run_id, &self.before.org_id, &copy)?;
         }
         let mut new_id = || colony_core::id::ArtifactId::new(self.engine.ids.next_uuid());

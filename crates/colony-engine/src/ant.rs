@@ -53,7 +53,10 @@ impl AntRoom {
     pub(crate) fn serves(&self, queue: &str) -> bool {
         let (method, tags) = queue.split_once('|').unwrap_or((queue, ""));
         self.methods.iter().any(|own| own.as_str() == method)
-            && tags.split(',').filter(|tag| !tag.is_empty()).all(|tag| self.has_tag(tag))
+            && tags
+                .split(',')
+                .filter(|tag| !tag.is_empty())
+                .all(|tag| self.has_tag(tag))
     }
 
     fn has_tag(&self, tag: &str) -> bool {
@@ -75,7 +78,10 @@ impl Ants {
     /// Every ant and how many attempts it has room for.
     pub(crate) fn rooms(&self) -> Vec<AntRoom> {
         let rooms = self.lock();
-        rooms.iter().map(|(ant_id, session)| room(ant_id, session)).collect()
+        rooms
+            .iter()
+            .map(|(ant_id, session)| room(ant_id, session))
+            .collect()
     }
 
     /// Notes that an attempt is with an ant, and sends it the message. False when it is gone.
@@ -86,7 +92,9 @@ impl Ants {
         request_id: colony_core::id::RequestId,
     ) -> bool {
         let mut sessions = self.lock();
-        let Some(session) = sessions.get_mut(holder) else { return false };
+        let Some(session) = sessions.get_mut(holder) else {
+            return false;
+        };
         session.running.insert(attempt, request_id);
         true
     }
@@ -106,7 +114,10 @@ impl Ants {
 
     /// Sends a message to an ant. False when it is gone or does not listen.
     pub(crate) fn send(&self, holder: &str, message: QueenMessage) -> bool {
-        let to_ant = self.lock().get(holder).map(|session| session.to_ant.clone());
+        let to_ant = self
+            .lock()
+            .get(holder)
+            .map(|session| session.to_ant.clone());
         to_ant.is_some_and(|to_ant| to_ant.try_send(message).is_ok())
     }
 
@@ -140,7 +151,9 @@ impl Engine {
     /// The ant speaks no understandable protocol, or the database failed at its arrival.
     pub async fn serve_ant(&self, mut link: AntLink) -> Result<(), EngineError> {
         let Some(AntMessage::Hello(hello)) = link.from_ant.recv().await else {
-            return Err(EngineError::Invalid("an ant must say hello first".to_owned()));
+            return Err(EngineError::Invalid(
+                "an ant must say hello first".to_owned(),
+            ));
         };
         if hello.version != colony_wire::VERSION {
             let (theirs, ours) = (hello.version, colony_wire::VERSION);
@@ -174,7 +187,8 @@ impl Engine {
             embedded: link.embedded,
         };
         self.ants.lock().insert(ant_id.clone(), session);
-        self.ants.send(&ant_id, QueenMessage::Welcome { heartbeat_ms });
+        self.ants
+            .send(&ant_id, QueenMessage::Welcome { heartbeat_ms });
         self.nudges.scheduler.notify_one();
         self.nudges.dispatcher.notify_one();
         Ok(())
@@ -193,7 +207,9 @@ impl Engine {
                 // Its room is free before the commit: the next attempt need not wait for the disk.
                 self.ants.release(ant_id, report.attempt);
                 self.nudges.dispatcher.notify_one();
-                let Ok(permit) = Arc::clone(reports).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(reports).acquire_owned().await else {
+                    return;
+                };
                 let (engine, ant_id) = (self.clone(), ant_id.to_owned());
                 tokio::spawn(async move {
                     engine.store_report(&ant_id, *report).await;
@@ -210,7 +226,9 @@ impl Engine {
     }
 
     fn hear_output(&self, ant_id: &str, chunk: LogChunk) {
-        let Some(request_id) = self.ants.request_of(ant_id, chunk.attempt) else { return };
+        let Some(request_id) = self.ants.request_of(ant_id, chunk.attempt) else {
+            return;
+        };
         if self.is_watched() {
             let (attempt, text) = (chunk.attempt, chunk.text.clone());
             self.tell(request_id, RunEventKind::Output { attempt, text });
@@ -242,10 +260,14 @@ impl Engine {
         except: &BTreeSet<AttemptRef>,
     ) -> Result<(), EngineError> {
         let name = holder.to_owned();
-        let leases = self.store.read(move |tx| dispatch::leases_of(tx, &name)).await?;
+        let leases = self
+            .store
+            .read(move |tx| dispatch::leases_of(tx, &name))
+            .await?;
         for lease in leases {
             if !except.contains(&lease.attempt) {
-                self.give_back(lease.attempt, "the ant no longer runs it").await?;
+                self.give_back(lease.attempt, "the ant no longer runs it")
+                    .await?;
             }
         }
         Ok(())
@@ -264,8 +286,15 @@ impl Engine {
             .store
             .write(move |tx| {
                 let mut actions = Actions::default();
-                let Some(lease) = dispatch::end_lease(tx, attempt)? else { return Ok(actions) };
-                let lost = Lost { lease, counts: false, outcome: "given_back", message };
+                let Some(lease) = dispatch::end_lease(tx, attempt)? else {
+                    return Ok(actions);
+                };
+                let lost = Lost {
+                    lease,
+                    counts: false,
+                    outcome: "given_back",
+                    message,
+                };
                 lost.store(tx, &engine, now, &mut actions)?;
                 Ok::<_, EngineError>(actions)
             })
@@ -308,7 +337,11 @@ impl Lost {
         };
         dispatch::insert_attempt(tx, &ended)?;
         let message = self.message.to_owned();
-        let event = Event::AttemptLost { task, counts: self.counts, message };
+        let event = Event::AttemptLost {
+            task,
+            counts: self.counts,
+            message,
+        };
         advance(tx, engine, run_id, event, now, actions)
     }
 }

@@ -52,7 +52,10 @@ impl Engine {
             let state = JobState::Cancelled;
             timer::clear(tx, request.id.uuid())?;
             request::end_request(tx, request.id, state, Some(&error), None, now)?;
-            let event = crate::event::RunEventKind::RunEnded { state, error: Some(error) };
+            let event = crate::event::RunEventKind::RunEnded {
+                state,
+                error: Some(error),
+            };
             actions.events.push((request.id, event));
             return Ok(());
         };
@@ -69,5 +72,7 @@ pub(crate) fn lock_own_request(
     let not_found = || EngineError::not_found("request", name);
     let id: RequestId = name.parse().map_err(|_| not_found())?;
     let request = request::lock_request(tx, id)?;
-    request.filter(|request| request.org_id == caller.org_id).ok_or_else(not_found)
+    request
+        .filter(|request| request.org_id == caller.org_id)
+        .ok_or_else(not_found)
 }

@@ -10,7 +10,7 @@ use colony_core::method::Method;
 use colony_core::plan::{
     DEFAULT_JOB_TIMEOUT, DEFAULT_MAX_CONCURRENCY, DEFAULT_TASK_TIMEOUT, Plan, Target, TaskPlan,
 };
-use colony_spec::{Definition, Loader, Task};
+use colony_spec::{Definition, Format, Loader, Task};
 use colony_store::Tx;
 use colony_store::definition::{self, DefinitionRow};
 
@@ -39,12 +39,15 @@ pub(crate) struct Definitions {
 
 impl Definitions {
     pub(crate) fn new(default_method: Method) -> Self {
-        Self { default_method, cached: Mutex::default() }
+        Self {
+            default_method,
+            cached: Mutex::default(),
+        }
     }
 
     /// Reads definitions as this engine understands them.
     pub(crate) fn loader(&self) -> Loader {
-        Loader { default_method: self.default_method, ..Loader::default() }
+        Loader::new().default_method(self.default_method)
     }
 
     /// The definition of that id, from memory or the database.
@@ -58,7 +61,10 @@ impl Definitions {
         }
         let row = definition::find_definition(tx, id)?;
         let row = row.ok_or_else(|| EngineError::not_found("definition", id))?;
-        let loaded = self.loader().load(&row.raw_yaml).map_err(EngineError::InvalidDefinition)?;
+        let loaded = self
+            .loader()
+            .load(&row.raw_yaml, Format::Yaml)
+            .map_err(EngineError::InvalidDefinition)?;
         let compiled = Arc::new(compile(row, loaded.definition)?);
         let mut cached = self.lock();
         if cached.len() >= CACHED_MAX {
@@ -75,7 +81,11 @@ impl Definitions {
 
 fn compile(row: DefinitionRow, definition: Definition) -> Result<Compiled, EngineError> {
     let plan = plan(&definition)?;
-    Ok(Compiled { row, definition, plan })
+    Ok(Compiled {
+        row,
+        definition,
+        plan,
+    })
 }
 
 /// The control flow of a definition.
@@ -85,9 +95,16 @@ fn plan(definition: &Definition) -> Result<Plan, EngineError> {
     })?;
     Ok(Plan {
         first: first.task_type.clone(),
-        tasks: definition.tasks.iter().map(|task| task_plan(definition, task)).collect(),
+        tasks: definition
+            .tasks
+            .iter()
+            .map(|task| task_plan(definition, task))
+            .collect(),
         retry: definition.retry,
-        wait: wait(definition.retry_backoff_policy.as_ref(), definition.delay_between_retries),
+        wait: wait(
+            definition.retry_backoff_policy.as_ref(),
+            definition.delay_between_retries,
+        ),
         timeout: or_default(definition.timeout, DEFAULT_JOB_TIMEOUT),
         pause_time: set(definition.pause_time),
         hard_reset_after_retries: definition.hard_reset_after_retries,
@@ -105,7 +122,10 @@ pub(crate) fn task_plan(definition: &Definition, task: &Task) -> TaskPlan {
         tags,
         routes: routes(definition, task),
         retry: task.retry,
-        wait: wait(task.retry_backoff_policy.as_ref(), task.delay_between_retries),
+        wait: wait(
+            task.retry_backoff_policy.as_ref(),
+            task.delay_between_retries,
+        ),
         timeout: or_default(task.timeout, DEFAULT_TASK_TIMEOUT),
         allow_failure: task.allow_failure,
         always_run: task.always_run,
@@ -126,13 +146,18 @@ fn routes(definition: &Definition, task: &Task) -> BTreeMap<String, Target> {
 }
 
 fn wait(policy: Option<&colony_spec::model::Backoff>, delay: Duration) -> Wait {
-    let backoff = policy.filter(|policy| !policy.min.is_zero()).map(|policy| Backoff {
-        min: policy.min,
-        max: policy.max,
-        factor: policy.factor,
-        jitter: policy.jitter,
-    });
-    Wait { backoff, delay: set(delay) }
+    let backoff = policy
+        .filter(|policy| !policy.min.is_zero())
+        .map(|policy| Backoff {
+            min: policy.min,
+            max: policy.max,
+            factor: policy.factor,
+            jitter: policy.jitter,
+        });
+    Wait {
+        backoff,
+        delay: set(delay),
+    }
 }
 
 fn set(duration: Duration) -> Option<Duration> {
@@ -145,5 +170,7 @@ fn or_default(duration: Duration, default: Duration) -> Duration {
 
 /// How many requests of a definition may run at once.
 pub(crate) fn max_concurrency(definition: &Definition) -> u32 {
-    definition.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY)
+    definition
+        .max_concurrency
+        .unwrap_or(DEFAULT_MAX_CONCURRENCY)
 }

@@ -66,7 +66,11 @@ impl Engine {
             .await?;
         // Requests of the type that wait move to the new version.
         self.nudges.scheduler.notify_one();
-        Ok(Saved { compiled, created, warnings: loaded.warnings })
+        Ok(Saved {
+            compiled,
+            created,
+            warnings: loaded.warnings,
+        })
     }
 
     fn store_definition(
@@ -156,7 +160,10 @@ impl Engine {
             .read(move |tx| {
                 let page = definition::list_definitions(tx, &query)?;
                 let rows = page.rows.into_iter().map(|row| engine.current(tx, row));
-                Ok(Page { rows: rows.collect::<Result<_, EngineError>>()?, total: page.total })
+                Ok(Page {
+                    rows: rows.collect::<Result<_, EngineError>>()?,
+                    total: page.total,
+                })
             })
             .await
     }
@@ -168,7 +175,11 @@ impl Engine {
             return Ok(cached);
         }
         let (definition, plan) = (cached.definition.clone(), cached.plan.clone());
-        Ok(Arc::new(Compiled { row, definition, plan }))
+        Ok(Arc::new(Compiled {
+            row,
+            definition,
+            plan,
+        }))
     }
 
     /// Lets a definition be scheduled again, or not.
@@ -218,7 +229,8 @@ impl Engine {
                 let not_found = || EngineError::not_found("definition", &name);
                 let id = name.parse().map_err(|_| not_found())?;
                 let row = definition::find_definition(tx, id)?;
-                row.filter(|row| row.org_id == caller.org_id).ok_or_else(not_found)?;
+                row.filter(|row| row.org_id == caller.org_id)
+                    .ok_or_else(not_found)?;
                 Ok(change(tx, id)?)
             })
             .await
@@ -245,5 +257,7 @@ pub(crate) fn lookup(
 fn is_unchanged(old: &DefinitionRow, new: &Definition) -> bool {
     !old.deleted
         && old.raw_yaml == new.raw_yaml
-        && new.max_concurrency.is_none_or(|max| max == old.max_concurrency)
+        && new
+            .max_concurrency
+            .is_none_or(|max| max == old.max_concurrency)
 }

@@ -34,8 +34,12 @@ pub(crate) async fn run(engine: Engine) {
 
 /// Leases what ants have room for, and sends it. Returns how many tasks that were.
 async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
-    let rooms: Vec<AntRoom> =
-        engine.ants.rooms().into_iter().filter(|room| room.free > 0).collect();
+    let rooms: Vec<AntRoom> = engine
+        .ants
+        .rooms()
+        .into_iter()
+        .filter(|room| room.free > 0)
+        .collect();
     if rooms.is_empty() {
         return Ok(0);
     }
@@ -50,7 +54,14 @@ async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
             for queue in dispatch::ready_queues(tx)? {
                 while let Some((holder, host, limit)) = pick(&mut rooms, &queue) {
                     let queue = queue.clone();
-                    let claim = ClaimTasks { queue, limit, holder, host, now, expires_at };
+                    let claim = ClaimTasks {
+                        queue,
+                        limit,
+                        holder,
+                        host,
+                        now,
+                        expires_at,
+                    };
                     let leases = dispatch::claim_tasks(tx, &claim)?;
                     let taken = leases.len();
                     give_back_room(&mut rooms, &claim.holder, limit, taken);
@@ -80,7 +91,9 @@ async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
 /// (`job-definitions` 8.6). Returns its id, its host and how many tasks it takes.
 fn pick(rooms: &mut [AntRoom], queue: &str) -> Option<(String, String, u32)> {
     let idle_share = |room: &AntRoom| f64::from(room.free) / f64::from(room.capacity.max(1));
-    let open = rooms.iter_mut().filter(|room| room.free > 0 && room.serves(queue));
+    let open = rooms
+        .iter_mut()
+        .filter(|room| room.free > 0 && room.serves(queue));
     let room = open.max_by(|a, b| idle_share(a).total_cmp(&idle_share(b)))?;
     let limit = room.free.min(BATCH);
     room.free -= limit;
@@ -100,7 +113,10 @@ fn send(engine: &Engine, lease: Lease, input: Option<TaskInput>) {
         tracing::error!(task.id = %lease.attempt.task_id, "a leased task has no job run");
         return;
     };
-    if !engine.ants.assign(&lease.holder, lease.attempt, input.request_id()) {
+    if !engine
+        .ants
+        .assign(&lease.holder, lease.attempt, input.request_id())
+    {
         spawn_give_back(engine, &lease);
         return;
     }
@@ -148,7 +164,15 @@ impl Engine {
             .store
             .write(move |tx: &mut Tx<'_>| {
                 let mut actions = Actions::default();
-                crate::report::end_attempt(tx, &engine, attempt, end.clone(), None, now, &mut actions)?;
+                crate::report::end_attempt(
+                    tx,
+                    &engine,
+                    attempt,
+                    end.clone(),
+                    None,
+                    now,
+                    &mut actions,
+                )?;
                 Ok::<_, EngineError>(actions)
             })
             .await;

@@ -79,32 +79,20 @@ impl Caller {
     }
 }
 
-/// The queen without its network side. Cheap to clone.
+/// The queen without its network side. Cheap to clone: its parts are shared.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
-    pub(crate) settings: EngineSettings,
-    pub(crate) definitions: Definitions,
-    pub(crate) nudges: Nudges,
-    pub(crate) ants: Ants,
-    pub(crate) live_logs: LiveLogs,
-    rng: Mutex<StdRng>,
+    pub(crate) settings: Arc<EngineSettings>,
+    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) ants: Arc<Ants>,
+    pub(crate) live_logs: Arc<LiveLogs>,
+    rng: Arc<Mutex<StdRng>>,
     events: broadcast::Sender<RunEvent>,
-}
-
-impl std::ops::Deref for Engine {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.inner
-    }
 }
 
 impl Engine {
@@ -112,19 +100,17 @@ impl Engine {
     pub fn new(parts: EngineParts) -> Self {
         let (events, _) = broadcast::channel(EVENTS_BUFFERED);
         Self {
-            inner: Arc::new(Inner {
-                store: parts.store,
-                objects: parts.objects,
-                clock: parts.clock,
-                ids: parts.ids,
-                definitions: Definitions::new(parts.settings.default_method),
-                settings: parts.settings,
-                nudges: Nudges::new(),
-                ants: Ants::default(),
-                live_logs: LiveLogs::default(),
-                rng: Mutex::new(StdRng::seed_from_u64(parts.seed)),
-                events,
-            }),
+            store: parts.store,
+            objects: parts.objects,
+            clock: parts.clock,
+            ids: parts.ids,
+            definitions: Arc::new(Definitions::new(parts.settings.default_method)),
+            settings: Arc::new(parts.settings),
+            nudges: Arc::new(Nudges::new()),
+            ants: Arc::default(),
+            live_logs: Arc::default(),
+            rng: Arc::new(Mutex::new(StdRng::seed_from_u64(parts.seed))),
+            events,
         }
     }
 
@@ -146,9 +132,7 @@ impl Engine {
     pub fn store(&self) -> &Store {
         &self.store
     }
-}
 
-impl Inner {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -163,6 +147,10 @@ impl Inner {
 
     pub(crate) fn tell(&self, request_id: colony_core::id::RequestId, kind: RunEventKind) {
         // Nobody listens: that is fine.
-        let _ = self.events.send(RunEvent { request_id, at: self.now(), kind });
+        let _ = self.events.send(RunEvent {
+            request_id,
+            at: self.now(),
+            kind,
+        });
     }
 }

@@ -39,8 +39,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    pub(crate) fn not_found(kind: &'static str, name: impl ToString) -> Self {
-        Self::NotFound { kind, name: name.to_string() }
+    pub(crate) fn not_found(kind: &'static str, name: impl std::fmt::Display) -> Self {
+        Self::NotFound {
+            kind,
+            name: name.to_string(),
+        }
     }
 }
 
@@ -54,5 +57,7 @@ impl From<ListError> for EngineError {
 }
 
 fn first_message(diagnostics: &[Diagnostic]) -> String {
-    diagnostics.first().map_or_else(String::new, |first| first.message.clone())
+    diagnostics
+        .first()
+        .map_or_else(String::new, |first| first.message.clone())
 }

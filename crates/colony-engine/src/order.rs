@@ -9,9 +9,10 @@ use colony_core::id::RequestId;
 use colony_core::job::AttemptEnd;
 use colony_core::plan::{DEFAULT_TASK_TIMEOUT, TaskPlan};
 use colony_core::time::Timestamp;
+use colony_spec::Task;
 use colony_spec::data::{Attempt, BuiltIns, Layers};
 use colony_spec::model::Variables;
-use colony_spec::{Except, Outside, Renderer, Task};
+use colony_spec::render::{Except, Outside, Renderer};
 use colony_store::Tx;
 use colony_store::artifact::{self, ArtifactRow, Content};
 use colony_store::context::{self, Context};
@@ -25,7 +26,7 @@ use rand::RngExt as _;
 use serde_json::Value;
 
 use crate::compile::{Compiled, task_plan};
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// The queen waits this much longer than the ant before it calls a task timed out
@@ -41,7 +42,7 @@ pub(crate) struct JobData {
 impl JobData {
     /// The data of a request that does not run yet: no contexts.
     pub(crate) fn of_request(
-        engine: &Inner,
+        engine: &Engine,
         request: &RequestRow,
         compiled: &Compiled,
     ) -> Result<Self, EngineError> {
@@ -54,7 +55,8 @@ impl JobData {
 
     /// Names in `required_params` that have no value.
     pub(crate) fn missing_params(&self, compiled: &Compiled) -> Vec<String> {
-        self.layers.missing_params(&compiled.definition.required_params)
+        self.layers
+            .missing_params(&compiled.definition.required_params)
     }
 
     /// The `skip_if` expression, when it is true.
@@ -111,7 +113,11 @@ fn job_variables(compiled: &Compiled, layers: &Layers, seed: u64) -> Variables {
 }
 
 fn renderer(seed: u64, layers: &Layers) -> Renderer {
-    Renderer::new(Outside { seed, now: layers.now.clone(), ..Outside::default() })
+    Renderer::new(Outside {
+        seed,
+        now: layers.now.clone(),
+        ..Outside::default()
+    })
 }
 
 /// No template anywhere: nothing needs to be rendered.
@@ -135,7 +141,10 @@ pub(crate) struct TaskInput {
 /// What becomes of a leased task.
 pub(crate) enum Prepared {
     /// It goes to its ant. `control` is set when rendering changed its control flow.
-    Order { order: Box<Order>, control: Option<Box<TaskPlan>> },
+    Order {
+        order: Box<Order>,
+        control: Option<Box<TaskPlan>>,
+    },
     /// It ends here: skipped, or impossible.
     Ended(AttemptEnd),
 }
@@ -144,7 +153,7 @@ impl TaskInput {
     /// Loads it in the transaction of the claim.
     pub(crate) fn load(
         tx: &mut Tx<'_>,
-        engine: &Inner,
+        engine: &Engine,
         lease: &Lease,
     ) -> Result<Option<Self>, EngineError> {
         let Some(mut execution) = execution::find_execution(tx, lease.run_id)? else {
@@ -154,7 +163,10 @@ impl TaskInput {
             return Ok(None);
         };
         let tasks = std::mem::take(&mut execution.tasks);
-        let task = tasks.iter().find(|task| task.id == lease.attempt.task_id).cloned();
+        let task = tasks
+            .iter()
+            .find(|task| task.id == lease.attempt.task_id)
+            .cloned();
         let Some(task) = task else { return Ok(None) };
         let seed = engine.rng().random();
         // The first task of a run can have no data and no artifacts before it.
@@ -167,8 +179,16 @@ impl TaskInput {
             run_started_at: execution.started_at,
             task,
             tasks,
-            contexts: if first { BTreeMap::new() } else { context::contexts_of_run(tx, run_id)? },
-            artifacts: if first { Vec::new() } else { artifact::artifacts_of_run(tx, run_id)? },
+            contexts: if first {
+                BTreeMap::new()
+            } else {
+                context::contexts_of_run(tx, run_id)?
+            },
+            artifacts: if first {
+                Vec::new()
+            } else {
+                artifact::artifacts_of_run(tx, run_id)?
+            },
             seed,
         }))
     }
@@ -197,14 +217,19 @@ impl TaskInput {
         let layers = self.layers(engine).map_err(|error| error.to_string())?;
         let definition = &self.compiled.definition;
         let task = if is_static(&self.compiled) {
-            definition.task(name).cloned().ok_or_else(|| format!("task {name} is not defined"))?
+            definition
+                .task(name)
+                .cloned()
+                .ok_or_else(|| format!("task {name} is not defined"))?
         } else {
             let renderer = renderer(self.seed, &layers);
             let data = layers.template_data();
             if renderer.except(definition, name, &data) == Except::Skip {
                 return Ok(Prepared::Ended(AttemptEnd::completed("SKIPPED")));
             }
-            renderer.task(definition, name, &data).map_err(|error| error.to_string())?
+            renderer
+                .task(definition, name, &data)
+                .map_err(|error| error.to_string())?
         };
         if task.except.trim() == "true" {
             return Ok(Prepared::Ended(AttemptEnd::completed("SKIPPED")));
@@ -216,7 +241,10 @@ impl TaskInput {
         let control = task_plan(definition, &task);
         let changed = self.compiled.plan.task(name) != Some(&control);
         let order = Box::new(self.order(&layers, &task, dependencies));
-        Ok(Prepared::Order { order, control: changed.then(|| Box::new(control)) })
+        Ok(Prepared::Order {
+            order,
+            control: changed.then(|| Box::new(control)),
+        })
     }
 
     fn layers(&self, engine: &Engine) -> Result<Layers, EngineError> {
@@ -226,7 +254,10 @@ impl TaskInput {
         layers.job_variables = job_variables(&self.compiled, &layers, self.seed);
         layers.contexts = self.context_values();
         let task_type = self.task.task_type.clone();
-        layers.attempt = Some(Attempt { task_type, task_retry: self.task.retries });
+        layers.attempt = Some(Attempt {
+            task_type,
+            task_retry: self.task.retries,
+        });
         Ok(layers)
     }
 
@@ -234,9 +265,18 @@ impl TaskInput {
     fn context_values(&self) -> Variables {
         let row = &self.compiled.row;
         let mut values = variables([
-            ("JobDefinitionID".to_owned(), Value::from(row.id.to_string())),
-            ("WorkflowVersion".to_owned(), Value::from(row.sem_version.as_str())),
-            ("WorkflowInternalVersion".to_owned(), Value::from(row.version)),
+            (
+                "JobDefinitionID".to_owned(),
+                Value::from(row.id.to_string()),
+            ),
+            (
+                "WorkflowVersion".to_owned(),
+                Value::from(row.sem_version.as_str()),
+            ),
+            (
+                "WorkflowInternalVersion".to_owned(),
+                Value::from(row.version),
+            ),
         ]);
         for task in self.tasks.iter().filter(|task| task.state.is_terminal()) {
             let state = task.state.api_str();
@@ -247,7 +287,10 @@ impl TaskInput {
             let number = count.entry(&artifact.task_type).or_insert(0);
             *number += 1;
             let url = format!("/api/artifacts/{}/download", artifact.sha256);
-            values.insert(format!("{}_ArtifactURL_{number}", artifact.task_type), url.into());
+            values.insert(
+                format!("{}_ArtifactURL_{number}", artifact.task_type),
+                url.into(),
+            );
         }
         for (key, context) in &self.contexts {
             values.insert(key.clone(), context.value.clone());
@@ -282,7 +325,9 @@ impl TaskInput {
         let mut archives =
             archives.filter(|row| row.task_type == name && row.kind == "TASK_ARTIFACTS");
         let archive = archives.next()?;
-        let Content::Object(object_key) = &archive.content else { return None };
+        let Content::Object(object_key) = &archive.content else {
+            return None;
+        };
         Some(Dependency {
             artifact_id: archive.id,
             task_type: name.to_owned(),
@@ -294,7 +339,11 @@ impl TaskInput {
     fn order(&self, layers: &Layers, task: &Task, dependencies: Vec<Dependency>) -> Order {
         let mut environment: Environment = task.environment.clone();
         environment.extend(layers.environment(&task.variables));
-        let timeout = if task.timeout.is_zero() { DEFAULT_TASK_TIMEOUT } else { task.timeout };
+        let timeout = if task.timeout.is_zero() {
+            DEFAULT_TASK_TIMEOUT
+        } else {
+            task.timeout
+        };
         Order {
             attempt: self.lease.attempt,
             request_id: self.request.id,
@@ -318,14 +367,19 @@ impl TaskInput {
 }
 
 fn artifact_rules(task: &Task) -> ArtifactRules {
-    let Some(artifacts) = &task.artifacts else { return ArtifactRules::default() };
+    let Some(artifacts) = &task.artifacts else {
+        return ArtifactRules::default();
+    };
     let when = match artifacts.when.to_lowercase().as_str() {
         "" | "always" => UploadWhen::Always,
         "onsuccess" => UploadWhen::OnSuccess,
         "onfailure" => UploadWhen::OnFailure,
         _ => UploadWhen::Never,
     };
-    ArtifactRules { paths: artifacts.paths.clone(), when }
+    ArtifactRules {
+        paths: artifacts.paths.clone(),
+        when,
+    }
 }
 
 /// Until when all attempts of a task together may last, by the queen's clock.

@@ -80,8 +80,12 @@ impl Engine {
         tx: &mut Tx<'_>,
         request: &RequestRow,
     ) -> Result<Option<ExecutionView>, EngineError> {
-        let Some(run_id) = request.run_id else { return Ok(None) };
-        let Some(mut row) = execution::find_execution(tx, run_id)? else { return Ok(None) };
+        let Some(run_id) = request.run_id else {
+            return Ok(None);
+        };
+        let Some(mut row) = execution::find_execution(tx, run_id)? else {
+            return Ok(None);
+        };
         let contexts = context::contexts_of_run(tx, run_id)?;
         let mut artifacts: BTreeMap<TaskId, Vec<ArtifactRow>> = BTreeMap::new();
         for artifact in artifact::artifacts_of_run(tx, run_id)? {
@@ -89,14 +93,25 @@ impl Engine {
                 artifacts.entry(attempt.task_id).or_default().push(artifact);
             }
         }
-        let tasks = std::mem::take(&mut row.tasks).into_iter().map(|task| TaskView {
-            contexts: contexts.values().filter(|ctx| ctx.task_id == task.id).cloned().collect(),
-            artifacts: artifacts.remove(&task.id).unwrap_or_default(),
-            row: task,
-        });
+        let tasks = std::mem::take(&mut row.tasks)
+            .into_iter()
+            .map(|task| TaskView {
+                contexts: contexts
+                    .values()
+                    .filter(|ctx| ctx.task_id == task.id)
+                    .cloned()
+                    .collect(),
+                artifacts: artifacts.remove(&task.id).unwrap_or_default(),
+                row: task,
+            });
         let tasks = tasks.collect();
         let compiled = self.definitions.load(tx, row.definition_id)?;
-        Ok(Some(ExecutionView { row, compiled, contexts, tasks }))
+        Ok(Some(ExecutionView {
+            row,
+            compiled,
+            contexts,
+            tasks,
+        }))
     }
 }
 
@@ -109,5 +124,7 @@ pub(crate) fn own_request(
     let not_found = || EngineError::not_found("request", name);
     let id = name.parse().map_err(|_| not_found())?;
     let request = request::find_request(tx, id)?;
-    request.filter(|request| request.org_id == caller.org_id).ok_or_else(not_found)
+    request
+        .filter(|request| request.org_id == caller.org_id)
+        .ok_or_else(not_found)
 }

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::action::Actions;
 use crate::advance::advance_locked;
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::setup::hex;
 
@@ -40,7 +40,8 @@ impl Engine {
             Ok((accepted, actions)) => {
                 self.live_logs.forget(attempt);
                 actions.carry_out(self);
-                self.ants.send(ant_id, QueenMessage::ReportStored { attempt, accepted });
+                self.ants
+                    .send(ant_id, QueenMessage::ReportStored { attempt, accepted });
             }
             Err(error) => {
                 tracing::error!(task.id = %attempt.task_id, "failed to store a report: {error}");
@@ -53,17 +54,23 @@ impl Engine {
 /// run go on. False when the lease is not current.
 pub(crate) fn end_attempt(
     tx: &mut Tx<'_>,
-    engine: &Inner,
+    engine: &Engine,
     attempt: AttemptRef,
     end: AttemptEnd,
     report: Option<&Report>,
     now: Timestamp,
     actions: &mut Actions,
 ) -> Result<bool, EngineError> {
-    let Some(lease) = dispatch::end_lease(tx, attempt)? else { return Ok(false) };
-    let Some(run) = job_run::lock_job_run(tx, lease.run_id)? else { return Ok(false) };
+    let Some(lease) = dispatch::end_lease(tx, attempt)? else {
+        return Ok(false);
+    };
+    let Some(run) = job_run::lock_job_run(tx, lease.run_id)? else {
+        return Ok(false);
+    };
     let name = run.task_ids.iter().find(|(_, id)| **id == attempt.task_id);
-    let Some(task) = name.map(|(name, _)| name.clone()) else { return Ok(false) };
+    let Some(task) = name.map(|(name, _)| name.clone()) else {
+        return Ok(false);
+    };
     let retry = run.run.tasks.get(&task).map_or(0, |task| task.retries);
     let ended = EndedAttempt {
         lease,
@@ -75,9 +82,22 @@ pub(crate) fn end_attempt(
     };
     dispatch::insert_attempt(tx, &ended)?;
     if let Some(report) = report {
-        Left { engine, run: &run, task: &task, now }.store(tx, report)?;
+        Left {
+            engine,
+            run: &run,
+            task: &task,
+            now,
+        }
+        .store(tx, report)?;
     }
-    advance_locked(tx, engine, &run, Event::AttemptEnded { task, end }, now, actions)?;
+    advance_locked(
+        tx,
+        engine,
+        &run,
+        Event::AttemptEnded { task, end },
+        now,
+        actions,
+    )?;
     Ok(true)
 }
 
@@ -105,13 +125,19 @@ fn attempt_end(report: &Report) -> AttemptEnd {
 
 fn failed(exit_code: String, failure: &Failure) -> AttemptEnd {
     match failure {
-        Failure::Exited { code, command } => {
-            AttemptEnd::failed(exit_code, format!("command exited with status {code}: {command}"))
-        }
-        Failure::Signalled { signal, command } => {
-            AttemptEnd::failed(exit_code, format!("command was ended by signal {signal}: {command}"))
-        }
-        Failure::TimedOut { phase, timeout_ms, command } => {
+        Failure::Exited { code, command } => AttemptEnd::failed(
+            exit_code,
+            format!("command exited with status {code}: {command}"),
+        ),
+        Failure::Signalled { signal, command } => AttemptEnd::failed(
+            exit_code,
+            format!("command was ended by signal {signal}: {command}"),
+        ),
+        Failure::TimedOut {
+            phase,
+            timeout_ms,
+            command,
+        } => {
             let seconds = *timeout_ms as f64 / 1000.0;
             let message = format!(
                 "{phase} took longer than its timeout of {seconds} s: context deadline exceeded: \
@@ -135,7 +161,9 @@ fn failed_command(report: &Report) -> String {
             | Failure::TimedOut { command, .. },
         ) => command.clone(),
         Outcome::Failed(
-            Failure::CouldNotStart { .. } | Failure::Dependencies { .. } | Failure::Artifacts { .. },
+            Failure::CouldNotStart { .. }
+            | Failure::Dependencies { .. }
+            | Failure::Artifacts { .. },
         )
         | Outcome::Completed
         | Outcome::Cancelled => String::new(),
@@ -144,7 +172,7 @@ fn failed_command(report: &Report) -> String {
 
 /// What an attempt left behind: artifacts, log, exported values.
 struct Left<'a> {
-    engine: &'a Inner,
+    engine: &'a Engine,
     run: &'a JobRunRow,
     task: &'a str,
     now: Timestamp,
@@ -173,7 +201,12 @@ impl Left<'_> {
             stdout: report.stdout.clone(),
         };
         let task_id = report.attempt.task_id;
-        Ok(execution::set_report_details(tx, self.run.run_id, task_id, &details)?)
+        Ok(execution::set_report_details(
+            tx,
+            self.run.run_id,
+            task_id,
+            &details,
+        )?)
     }
 
     fn log_row(&self, report: &Report) -> ArtifactRow {
@@ -190,7 +223,10 @@ impl Left<'_> {
                 };
                 let row = self.object_row(report.attempt, "LOGS", 1, &object);
                 // NUL cannot be stored as text everywhere.
-                ArtifactRow { content: Content::Inline(text.replace('\0', "\u{fffd}")), ..row }
+                ArtifactRow {
+                    content: Content::Inline(text.replace('\0', "\u{fffd}")),
+                    ..row
+                }
             }
         }
     }

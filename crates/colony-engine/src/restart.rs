@@ -5,8 +5,8 @@ use colony_core::state::JobState;
 use colony_core::time::Timestamp;
 use colony_store::Tx;
 use colony_store::definition::{self, DefinitionRow};
-use colony_store::request::{self, RequestRow};
 use colony_store::job_run;
+use colony_store::request::{self, RequestRow};
 
 use crate::cancel::lock_own_request;
 use crate::engine::{Caller, Engine};
@@ -66,7 +66,13 @@ fn restart_locked(
         JobState::Completed | JobState::Failed | JobState::Cancelled => {}
     }
     let definition_id = definition_to_run(tx, request, hard, version)?;
-    Ok(request::restart_request(tx, request.id, definition_id, hard, now)?)
+    Ok(request::restart_request(
+        tx,
+        request.id,
+        definition_id,
+        hard,
+        now,
+    )?)
 }
 
 /// Soft keeps the pinned version, hard takes the newest; `version` overrides both.

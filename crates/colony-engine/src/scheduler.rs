@@ -50,7 +50,13 @@ async fn launch_due(engine: &Engine) -> Result<u32, EngineError> {
         .store
         .write(move |tx| {
             let actions = Actions::default();
-            let mut round = Round { engine: &inside, ants: &ants, now, actions, moved: 0 };
+            let mut round = Round {
+                engine: &inside,
+                ants: &ants,
+                now,
+                actions,
+                moved: 0,
+            };
             for key in schedule::eligible_keys(tx)? {
                 round.queue(tx, &key)?;
             }
@@ -87,7 +93,7 @@ impl Round<'_> {
             if let Some(reason) = self.obstacle(&row, &compiled, slots) {
                 return self.wait(tx, &request, reason);
             }
-            launched += u32::from(self.launch(tx, request, &compiled)?);
+            launched += u32::from(self.launch(tx, &request, &compiled)?);
             self.moved += 1;
         }
         Ok(())
@@ -136,7 +142,9 @@ impl Round<'_> {
             tags => format!(" with tags {tags}"),
         };
         let (method, name) = (unserved.method, &unserved.name);
-        Some(format!("no ant offers {method}{tags}, which task {name} needs"))
+        Some(format!(
+            "no ant offers {method}{tags}, which task {name} needs"
+        ))
     }
 
     fn wait(
@@ -146,7 +154,9 @@ impl Round<'_> {
         reason: String,
     ) -> Result<(), EngineError> {
         request::request_waits(tx, request.id, &reason, self.now)?;
-        self.actions.events.push((request.id, RunEventKind::Waiting { reason }));
+        self.actions
+            .events
+            .push((request.id, RunEventKind::Waiting { reason }));
         Ok(())
     }
 
@@ -154,13 +164,16 @@ impl Round<'_> {
     fn launch(
         &mut self,
         tx: &mut Tx<'_>,
-        request: RequestRow,
+        request: &RequestRow,
         compiled: &Arc<Compiled>,
     ) -> Result<bool, EngineError> {
-        if let Some(error) = self.refusal(tx, &request, compiled)? {
+        if let Some(error) = self.refusal(request, compiled)? {
             let state = JobState::Failed;
             request::end_request(tx, request.id, state, Some(&error), None, self.now)?;
-            let event = RunEventKind::RunEnded { state, error: Some(error) };
+            let event = RunEventKind::RunEnded {
+                state,
+                error: Some(error),
+            };
             self.actions.events.push((request.id, event));
             return Ok(false);
         }
@@ -170,11 +183,18 @@ impl Round<'_> {
         };
         let run = match run {
             Some(run) if run.run.phase == Phase::Suspended => run,
-            Some(_) | None => self.new_run(tx, &request, compiled)?,
+            Some(_) | None => self.new_run(tx, request, compiled)?,
         };
         request::request_launched(tx, request.id, run.run_id, compiled.row.id, self.now)?;
         self.actions.due(self.now.after(compiled.plan.timeout));
-        advance_locked(tx, self.engine, &run, Event::Launched, self.now, &mut self.actions)?;
+        advance_locked(
+            tx,
+            self.engine,
+            &run,
+            Event::Launched,
+            self.now,
+            &mut self.actions,
+        )?;
         Ok(true)
     }
 
@@ -212,11 +232,9 @@ impl Round<'_> {
     /// filtered (`job-definitions` 8.2, steps 1 and 3).
     fn refusal(
         &self,
-        tx: &mut Tx<'_>,
         request: &RequestRow,
         compiled: &Compiled,
     ) -> Result<Option<JobError>, EngineError> {
-        let _ = tx;
         let data = crate::order::JobData::of_request(self.engine, request, compiled)?;
         let missing = data.missing_params(compiled);
         if !missing.is_empty() {

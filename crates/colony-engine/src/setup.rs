@@ -43,11 +43,13 @@ pub fn hash_token(token: &str) -> String {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 impl Engine {
@@ -66,7 +68,10 @@ impl Engine {
             token_sha256: hash_token(token.expose()),
             now: self.now(),
         };
-        Ok(self.store.write(move |tx| identity::bootstrap(tx, &first)).await?)
+        Ok(self
+            .store
+            .write(move |tx| identity::bootstrap(tx, &first))
+            .await?)
     }
 
     /// Who a token belongs to; none when it is unknown, revoked or expired.
@@ -80,13 +85,19 @@ impl Engine {
             .store
             .read(move |tx| identity::find_token_owner(tx, &hash, now))
             .await?;
-        Ok(owner.map(|owner| Caller { org_id: owner.org_id, user_id: owner.user_id }))
+        Ok(owner.map(|owner| Caller {
+            org_id: owner.org_id,
+            user_id: owner.user_id,
+        }))
     }
 }
 
 impl Caller {
     /// The caller when authentication is off: the first organization, no user.
     pub fn anonymous() -> Self {
-        Self { org_id: DEFAULT_ORGANIZATION.to_owned(), user_id: None }
+        Self {
+            org_id: DEFAULT_ORGANIZATION.to_owned(),
+            user_id: None,
+        }
     }
 }

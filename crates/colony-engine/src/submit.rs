@@ -146,17 +146,27 @@ fn check(submit: &Submit) -> Result<(), EngineError> {
             let message = format!("parameter `{name}` is null; leave it out or give it a value");
             return Err(EngineError::Invalid(message));
         }
-        let chars = value.as_str().map_or_else(|| value.to_string().len(), |text| text.chars().count());
+        let chars = value
+            .as_str()
+            .map_or_else(|| value.to_string().len(), |text| text.chars().count());
         if chars > PARAM_CHARS_MAX {
-            let message =
-                format!("parameter `{name}` has {chars} characters; the limit is {PARAM_CHARS_MAX}");
+            let message = format!(
+                "parameter `{name}` has {chars} characters; the limit is {PARAM_CHARS_MAX}"
+            );
             return Err(EngineError::Invalid(message));
         }
     }
-    let texts = [&submit.description, &submit.platform, &submit.job_group, &submit.job_version];
+    let texts = [
+        &submit.description,
+        &submit.platform,
+        &submit.job_group,
+        &submit.job_version,
+    ];
     let key = submit.user_key.as_ref();
     if texts.into_iter().chain(key).any(|text| text.contains('\0')) {
-        return Err(EngineError::Invalid("texts must not hold the character NUL".to_owned()));
+        return Err(EngineError::Invalid(
+            "texts must not hold the character NUL".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -166,11 +176,16 @@ fn check(submit: &Submit) -> Result<(), EngineError> {
 fn quick_search(submit: &Submit, job_type: &str) -> String {
     let mut text = format!("{} {} {job_type}  ;", submit.description, submit.platform);
     for (name, value) in &submit.params {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         text.push_str(&format!("{name}={value}"));
         if text.len() > QUICK_SEARCH_CHARS_MAX * 4 {
             break;
         }
     }
-    text.chars().filter(|c| *c != '\0').take(QUICK_SEARCH_CHARS_MAX).collect()
+    text.chars()
+        .filter(|c| *c != '\0')
+        .take(QUICK_SEARCH_CHARS_MAX)
+        .collect()
 }

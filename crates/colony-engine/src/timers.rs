@@ -69,7 +69,12 @@ async fn fire(engine: &Engine) -> Result<bool, EngineError> {
     let (actions, full) = engine
         .store
         .write(move |tx| {
-            let mut firing = Firing { engine: &inside, now, actions: Actions::default(), full: false };
+            let mut firing = Firing {
+                engine: &inside,
+                now,
+                actions: Actions::default(),
+                full: false,
+            };
             firing.timers(tx)?;
             firing.expired_leases(tx)?;
             firing.overdue_leases(tx)?;
@@ -139,7 +144,12 @@ impl Firing<'_> {
             return Ok(());
         }
         let message = "the ant that worked on it was lost";
-        let lost = Lost { lease, counts: true, outcome: "lost", message };
+        let lost = Lost {
+            lease,
+            counts: true,
+            outcome: "lost",
+            message,
+        };
         lost.store(tx, self.engine, self.now, &mut self.actions)
     }
 

@@ -167,11 +167,18 @@ pub fn copy_artifacts(
     new_id: &mut dyn FnMut() -> ArtifactId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM artifacts WHERE task_id = $1 AND NOT deleted ORDER BY id");
+    let sql =
+        format!("SELECT {COLUMNS} FROM artifacts WHERE task_id = $1 AND NOT deleted ORDER BY id");
     for row in &tx.query(&sql, &[&from])? {
         let old = ArtifactRow::from_row(row)?;
         let attempt = old.attempt.map(|attempt| AttemptRef { task_id, ..attempt });
-        let copy = ArtifactRow { id: new_id(), run_id: Some(run_id), attempt, created_at: now, ..old };
+        let copy = ArtifactRow {
+            id: new_id(),
+            run_id: Some(run_id),
+            attempt,
+            created_at: now,
+            ..old
+        };
         insert_artifact(tx, &copy)?;
     }
     Ok(())

@@ -55,7 +55,10 @@ fn attempt_log(row: &Row) -> Result<AttemptLog, StoreError> {
         (None, None) => None,
     };
     Ok(AttemptLog {
-        attempt: AttemptRef { task_id: row.get(0)?, epoch: row.get(1)? },
+        attempt: AttemptRef {
+            task_id: row.get(0)?,
+            epoch: row.get(1)?,
+        },
         task_type: row.get(2)?,
         retry: row.get(3)?,
         content,

@@ -262,7 +262,7 @@ pub fn save_job_run(
             }
         }
     }
-    save_run(tx, before, after, job_state, now)?;
+    save_run(tx, before, after, job_state)?;
     save_ledger(tx, before, job_state, &counts, now)?;
     Ok(task_ids)
 }
@@ -290,7 +290,6 @@ fn save_run(
     before: &JobRunRow,
     after: &JobRun,
     job_state: JobState,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     let ended = after.phase == Phase::Ended;
     // Only a run that follows its path can run out of time.
@@ -317,7 +316,6 @@ fn save_run(
             &after.skip_cleanup,
         ],
     )?;
-    let _ = now;
     Ok(())
 }
 

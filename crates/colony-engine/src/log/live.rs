@@ -39,7 +39,10 @@ impl LiveLogs {
         let end = log.offset + len(&log.text);
         if chunk.offset > end {
             // Something was lost on the way; go on after the gap.
-            *log = LiveLog { offset: chunk.offset, text: chunk.text };
+            *log = LiveLog {
+                offset: chunk.offset,
+                text: chunk.text,
+            };
         } else if chunk.offset + len(&chunk.text) > end {
             let known = usize::try_from(end - chunk.offset).unwrap_or(0);
             log.text.push_str(chunk.text.get(known..).unwrap_or(""));
@@ -53,7 +56,9 @@ impl LiveLogs {
     /// of the first of them.
     pub(crate) fn read(&self, attempt: AttemptRef, offset: u64, limit: usize) -> (u64, String) {
         let logs = self.lock();
-        let Some(log) = logs.get(&attempt) else { return (offset, String::new()) };
+        let Some(log) = logs.get(&attempt) else {
+            return (offset, String::new());
+        };
         let start = offset.max(log.offset);
         let known = usize::try_from(start - log.offset).unwrap_or(usize::MAX);
         let text = log.text.get(known..).unwrap_or("");
@@ -102,12 +107,19 @@ mod tests {
     use super::*;
 
     fn chunk(attempt: AttemptRef, offset: u64, text: &str) -> LogChunk {
-        LogChunk { attempt, offset, text: text.to_owned() }
+        LogChunk {
+            attempt,
+            offset,
+            text: text.to_owned(),
+        }
     }
 
     #[test]
     fn chunks_that_repeat_or_overlap_are_read_once() {
-        let attempt = AttemptRef { task_id: TaskId::new(uuid::Uuid::nil()), epoch: Epoch(1) };
+        let attempt = AttemptRef {
+            task_id: TaskId::new(uuid::Uuid::nil()),
+            epoch: Epoch(1),
+        };
         let logs = LiveLogs::default();
         logs.append(chunk(attempt, 0, "one\n"));
         logs.append(chunk(attempt, 0, "one\n"));
@@ -123,7 +135,10 @@ mod tests {
 
     #[test]
     fn a_long_log_keeps_its_newest_lines() {
-        let attempt = AttemptRef { task_id: TaskId::new(uuid::Uuid::nil()), epoch: Epoch(1) };
+        let attempt = AttemptRef {
+            task_id: TaskId::new(uuid::Uuid::nil()),
+            epoch: Epoch(1),
+        };
         let logs = LiveLogs::default();
         let line = format!("{}\n", "x".repeat(1023));
         let mut offset = 0;

@@ -100,15 +100,23 @@ impl Engine {
         query: &LogQuery,
     ) -> Result<LogPage, EngineError> {
         let logs = self.attempt_logs(caller, id, query.task.clone()).await?;
-        let mut page = LogPage { cursor: query.cursor, ..LogPage::default() };
+        let mut page = LogPage {
+            cursor: query.cursor,
+            ..LogPage::default()
+        };
         let mut room = PAGE_BYTES_MAX;
         let at = logs.position(query.cursor);
         for (index, log) in logs.attempts.iter().enumerate().skip(at.index) {
             let offset = if index == at.index { at.offset } else { 0 };
             let (start, text) = self.read_attempt(log, offset, room).await?;
             let end = start + u64::try_from(text.len()).unwrap_or(0);
-            page.lines.extend(text.lines().filter_map(|line| parse_line(log, line)));
-            page.cursor = Some(LogCursor { run_id: logs.run_id, attempt: log.attempt, offset: end });
+            page.lines
+                .extend(text.lines().filter_map(|line| parse_line(log, line)));
+            page.cursor = Some(LogCursor {
+                run_id: logs.run_id,
+                attempt: log.attempt,
+                offset: end,
+            });
             room = room.saturating_sub(text.len());
             let more = log.content.is_some() && end < log.size_bytes;
             if room == 0 || more {
@@ -168,9 +176,15 @@ impl Engine {
                     return Ok((offset, String::new()));
                 }
                 let whole = range.end == log.size_bytes;
-                let bytes = self.objects.get_range(&Path::from(key.as_str()), range).await?;
+                let bytes = self
+                    .objects
+                    .get_range(&Path::from(key.as_str()), range)
+                    .await?;
                 // A page ends with a line; the rest comes with the next page.
-                let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let end = bytes
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |end| end + 1);
                 let end = if whole || end == 0 { bytes.len() } else { end };
                 Ok((offset, String::from_utf8_lossy(&bytes[..end]).into_owned()))
             }
@@ -193,11 +207,22 @@ struct Position {
 impl RequestLogs {
     /// Where to go on. A cursor into another run, or to an attempt that is gone, means the start.
     fn position(&self, cursor: Option<LogCursor>) -> Position {
-        let known = cursor.filter(|cursor| cursor.run_id == self.run_id).and_then(|cursor| {
-            let index = self.attempts.iter().position(|log| log.attempt == cursor.attempt)?;
-            Some(Position { index, offset: cursor.offset })
-        });
-        known.unwrap_or(Position { index: 0, offset: 0 })
+        let known = cursor
+            .filter(|cursor| cursor.run_id == self.run_id)
+            .and_then(|cursor| {
+                let index = self
+                    .attempts
+                    .iter()
+                    .position(|log| log.attempt == cursor.attempt)?;
+                Some(Position {
+                    index,
+                    offset: cursor.offset,
+                })
+            });
+        known.unwrap_or(Position {
+            index: 0,
+            offset: 0,
+        })
     }
 }
 
@@ -217,7 +242,10 @@ fn parse_line(log: &AttemptLog, line: &str) -> Option<LogLine> {
 impl LogCursor {
     /// As text for an URL.
     pub fn to_text(self) -> String {
-        format!("{}/{}/{}/{}", self.run_id, self.attempt.task_id, self.attempt.epoch, self.offset)
+        format!(
+            "{}/{}/{}/{}",
+            self.run_id, self.attempt.task_id, self.attempt.epoch, self.offset
+        )
     }
 
     /// From [`LogCursor::to_text`].
@@ -227,7 +255,10 @@ impl LogCursor {
         let task_id = parts.next()?.parse().ok()?;
         let epoch = colony_core::id::Epoch(parts.next()?.parse().ok()?);
         let offset = parts.next()?.parse().ok()?;
-        Some(Self { run_id, attempt: AttemptRef { task_id, epoch }, offset })
+        Some(Self {
+            run_id,
+            attempt: AttemptRef { task_id, epoch },
+            offset,
+        })
     }
 }
-
