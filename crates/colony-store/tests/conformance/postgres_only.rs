@@ -1,4 +1,4 @@
-//! Re-running of closures on PostgreSQL.
+//! Re-running of closures and lost connections on PostgreSQL.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -12,17 +12,19 @@ use crate::{add_item, item_names, make_items};
 const TERMINATE_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// Two closures that lock two rows in opposite order: the server ends one, which is run again.
+/// Two stores that lock two rows in opposite order: the server ends one, which is run again.
 #[test]
 fn a_deadlock_is_tried_again() {
-    let db = TestStore::postgres("deadlock");
+    let mut db = TestStore::postgres("deadlock");
+    let other = Store::open(db.config()).unwrap();
     make_items(&db);
     db.write_blocking(|tx| add_item(tx, "a", 0)).unwrap();
     db.write_blocking(|tx| add_item(tx, "b", 0)).unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let both_hold_one = Arc::new(Barrier::new(2));
-    let threads = [["a", "b"], ["b", "a"]].map(|order| {
-        let (store, runs) = (Store::clone(&db), Arc::clone(&runs));
+    let callers = [(Store::clone(&db), ["a", "b"]), (other, ["b", "a"])];
+    let threads = callers.map(|(store, order)| {
+        let runs = Arc::clone(&runs);
         let barrier = Arc::clone(&both_hold_one);
         std::thread::spawn(move || {
             store.write_blocking(move |tx| {
