@@ -9,7 +9,7 @@ use crate::{add_item, item_names, make_items};
 
 /// Puts closures behind one that blocks the writer, so that they form one group; returns their
 /// results.
-fn write_together<F>(db: &TestStore, closures: Vec<F>) -> Vec<Result<(), StoreError>>
+pub(crate) fn write_together<F>(db: &TestStore, closures: Vec<F>) -> Vec<Result<(), StoreError>>
 where
     F: FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
 {
