@@ -198,7 +198,7 @@ pub enum OpenError {
     /// Another store has it exclusively.
     #[error(
         "open the database {database}: it is in use by {holder}; stop that one first, or give this \
-         one another database"
+         one another --data-dir or --database-url"
     )]
     Locked {
         /// Which database, without a password.
