@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::state::ServerState;
 
@@ -32,20 +33,23 @@ pub async fn serve(
     listener.local_addr()?;
     let closing = state.closing.clone();
     let router = crate::router(state);
-    let connections = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => spawn_connection(stream, router.clone(), &connections),
+                Ok((stream, _)) => {
+                    connections.spawn(answer(stream, router.clone(), closing.clone()));
+                }
                 Err(error) => pause_after(&error).await,
             },
         }
     }
     drop(listener);
     closing.cancel();
-    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown())
+    connections.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait())
         .await
         .is_err()
     {
@@ -54,7 +58,8 @@ pub async fn serve(
     Ok(())
 }
 
-fn spawn_connection(stream: TcpStream, router: axum::Router, connections: &GracefulShutdown) {
+/// Answers the calls of one connection; at the end of the server only the running one.
+async fn answer(stream: TcpStream, router: axum::Router, closing: CancellationToken) {
     // Answers are small and someone waits for them.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
@@ -62,12 +67,17 @@ fn spawn_connection(stream: TcpStream, router: axum::Router, connections: &Grace
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!("a connection ended: {error}");
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-    });
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection ended: {error}");
+    }
 }
 
 async fn pause_after(error: &io::Error) {

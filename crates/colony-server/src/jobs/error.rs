@@ -84,10 +84,6 @@ impl ApiError {
         Self::new(Class::InvalidRequest, message).with(vec![detail])
     }
 
-    pub(super) fn not_found(kind: &str, name: &str) -> Self {
-        Self::new(Class::NotFound, format!("there is no {kind} `{name}`"))
-    }
-
     /// A fault of ours. Nothing about it is told.
     pub(super) fn internal() -> Self {
         Self::new(

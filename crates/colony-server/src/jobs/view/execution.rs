@@ -75,7 +75,7 @@ fn contexts(view: &ExecutionView) -> Vec<Context> {
     let run_id = view.row.run_id;
     let mut contexts = built_in(&view.compiled, run_id, view.row.started_at);
     for context in view.contexts.values() {
-        let value = (&context.key, &context.value);
+        let value = (context.key.as_str(), &context.value);
         contexts.retain(|known| known.name != context.key);
         contexts.push(Context {
             job_execution_id: Some(run_id.to_string()),
@@ -134,7 +134,7 @@ fn task_execution(view: &ExecutionView, task: &TaskView, state: &ServerState) ->
     let contexts = task.contexts.iter().map(|context| Context {
         task_execution_id: Some(row.id.to_string()),
         ..named(
-            (&context.key, &context.value),
+            (context.key.as_str(), &context.value),
             context.id.to_string(),
             context.created_at,
         )
