@@ -34,7 +34,7 @@ mod view;
 mod yaml;
 
 pub use data::{Layers, TemplateData};
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{Diagnostic, Excerpt, Severity};
 pub use load::{Format, Loaded, Loader, load};
 pub use model::{Definition, Task};
 pub use render::{Outside, RenderError, Renderer, render_task};

@@ -136,8 +136,11 @@ impl Loader {
         };
         match render_document(text, &variables, &self.outside) {
             Ok(rendered) => {
-                let document = structural_view(&rendered).map_err(|error| vec![error])?;
-                self.examine(&rendered, &document)
+                let document = structural_view(&rendered);
+                let loaded = document
+                    .map_err(|error| vec![error])
+                    .and_then(|document| self.examine(&rendered, &document));
+                loaded.map_err(|errors| errors.into_iter().map(of_rendered).collect())
             }
             Err(fault) => {
                 let mut loaded = self.examine(text, &document.map_err(|error| vec![error])?)?;
@@ -199,6 +202,14 @@ fn upload_warning(text: &str, fault: &UploadFault) -> Diagnostic {
     let message = format!("the document was not rendered at upload: {message}");
     Diagnostic::warning(text, place, message)
         .with_help("tasks made by `range` do not exist; only `job_variables` have values at upload")
+}
+
+/// Says that a place is not one of the author's text.
+fn of_rendered(error: Diagnostic) -> Diagnostic {
+    let help = error.help.clone().unwrap_or_default();
+    error.with_help(format!(
+        "{help} (the place is in the document after its templates ran)"
+    ))
 }
 
 fn check_size(text: &str) -> Result<(), Diagnostic> {

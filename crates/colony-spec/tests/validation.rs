@@ -22,7 +22,7 @@ fn check(text: &str, line: usize, message: &str) {
 
 fn accepts(text: &str) {
     let found = errors(text);
-    let shown = found.first().map(|error| error.to_text("job.yaml", text));
+    let shown = found.first().map(|error| error.to_text("job.yaml"));
     assert!(found.is_empty(), "{}", shown.unwrap_or_default());
 }
 

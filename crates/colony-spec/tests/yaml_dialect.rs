@@ -12,7 +12,7 @@ fn task_yaml(body: &str) -> String {
 fn loaded(text: &str) -> Definition {
     match load(text, Format::Yaml) {
         Ok(loaded) => loaded.definition,
-        Err(errors) => panic!("{}", errors[0].to_text("job.yaml", text)),
+        Err(errors) => panic!("{}", errors[0].to_text("job.yaml")),
     }
 }
 
@@ -216,7 +216,7 @@ fn invalid_yaml_shows_its_place() {
     let text = "job_type: t\ntasks:\n- task_type: a: b\n";
     let errors = load(text, Format::Yaml).unwrap_err();
     assert_eq!(
-        errors[0].to_text("job.yaml", text),
+        errors[0].to_text("job.yaml"),
         "job.yaml:3:15: error: invalid YAML: mapping values are not allowed in this context\n  |\n\
          3 | - task_type: a: b\n  |               ^\nhelp: quote a value that contains `: `\n"
     );

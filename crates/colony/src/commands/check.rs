@@ -38,7 +38,7 @@ fn check_file(file: &Path, as_json: bool, settings: &Settings) -> Result<usize, 
         return Ok(errors);
     }
     for finding in &findings {
-        output::data(&finding.to_text(&source.name, &source.text));
+        output::data(&finding.to_text(&source.name));
     }
     let warnings = definition::count(findings.len() - errors, "warning");
     let name = &source.name;

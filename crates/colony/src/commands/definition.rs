@@ -17,7 +17,7 @@ pub(super) fn load(source: &Source, default_method: Method) -> Result<Loaded, Ve
 /// Shows findings with their places.
 pub(super) fn show(source: &Source, findings: &[Diagnostic]) {
     for finding in findings {
-        output::talk(&finding.to_text(&source.name, &source.text));
+        output::talk(&finding.to_text(&source.name));
     }
 }
 
