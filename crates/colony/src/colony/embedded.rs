@@ -111,6 +111,7 @@ fn finished(ended: Result<Result<(), AntError>, JoinError>) -> anyhow::Result<()
 fn config(ant: &AntSettings, settings: &Settings) -> anyhow::Result<AntConfig> {
     let program = std::env::current_exe()
         .context("failed to find the program's own file, which the ant starts as its reaper")?;
+    let names = ant.environment.iter().map(String::as_str);
     Ok(AntConfig {
         tags: ant.tags.clone(),
         capacity: ant.capacity,
@@ -122,6 +123,6 @@ fn config(ant: &AntSettings, settings: &Settings) -> anyhow::Result<AntConfig> {
             drain_grace: settings.drain_grace,
             ..Periods::default()
         },
-        ..AntConfig::new(ANT_ID, settings.data_dir.work())
+        ..AntConfig::new(ANT_ID, settings.data_dir.work()).pass_environment(names)
     })
 }

@@ -11,8 +11,8 @@ use colony_store::Database;
 
 use super::layers::{Layers, Origin};
 use super::table::{
-    ANT_CAPACITY, ANT_ENABLED, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR, DATABASE_URL, DEFAULT_METHOD,
-    DRAIN_GRACE, LISTEN, LOG, Setting, TOKEN, URL,
+    ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR,
+    DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, Setting, TOKEN, URL,
 };
 use crate::data_dir::DataDir;
 
@@ -20,6 +20,9 @@ use crate::data_dir::DataDir;
 const ANT_CAN: &[Method] = &[Method::Shell];
 
 const CAPACITY_MAX: u32 = 1000;
+
+/// Where toolchains are: who runs a job in a shell expects them to be found as in that shell.
+const TOOLCHAINS: &str = "CARGO_HOME,RUSTUP_HOME,RUSTUP_TOOLCHAIN,GOPATH,JAVA_HOME";
 
 /// Who asks: some defaults depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub(crate) struct AntSettings {
     pub(crate) methods: Vec<Method>,
     pub(crate) tags: Vec<String>,
     pub(crate) capacity: u32,
+    /// Names of variables that commands see.
+    pub(crate) environment: Vec<String>,
 }
 
 /// A text that `Debug` hides.
@@ -83,7 +88,7 @@ impl Settings {
         let database = reader.read(&DATABASE_URL, || database, parse_database)?;
         let listen = reader.read(&LISTEN, || "127.0.0.1:7777".to_owned(), parse_listen)?;
         let auth = reader.read(&AUTH, || "on".to_owned(), parse_switch)?;
-        let ant = reader.ant()?;
+        let ant = reader.ant(profile)?;
         let drain_grace = reader.read(
             &DRAIN_GRACE,
             || "30s".to_owned(),
@@ -169,17 +174,27 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn ant(&mut self) -> anyhow::Result<Option<AntSettings>> {
+    fn ant(&mut self, profile: Profile) -> anyhow::Result<Option<AntSettings>> {
         let enabled = self.read(&ANT_ENABLED, || "on".to_owned(), parse_switch)?;
         let methods = self.read(&ANT_METHODS, || "SHELL".to_owned(), parse_ant_methods)?;
         let tags = self.read(&ANT_TAGS, String::new, |text| {
             Ok(words(text).map(str::to_lowercase).collect())
         })?;
         let capacity = self.read(&ANT_CAPACITY, default_capacity, parse_capacity)?;
+        let environment = match profile {
+            Profile::Run => TOOLCHAINS,
+            Profile::Queen => "",
+        };
+        let environment = self.read(
+            &ANT_ENVIRONMENT,
+            || environment.to_owned(),
+            |text| Ok(words(text).map(str::to_owned).collect()),
+        )?;
         Ok(enabled.then_some(AntSettings {
             methods,
             tags,
             capacity,
+            environment,
         }))
     }
 }

@@ -52,6 +52,8 @@ settings! {
         "tags of that ant, separated by commas"
     ANT_CAPACITY "ant.capacity" "COLONY_ANT_CAPACITY"
         "how many tasks that ant runs at once, from 1 to 1000"
+    ANT_ENVIRONMENT "ant.environment" "COLONY_ANT_ENVIRONMENT"
+        "variables of this process that commands see beside PATH, HOME, LANG and TZ"
     DRAIN_GRACE "drain_grace" "COLONY_DRAIN_GRACE"
         "how long running tasks may go on when the queen is asked to end, such as 30s"
     DEFAULT_METHOD "jobs.default_method" "COLONY_JOBS_DEFAULT_METHOD"

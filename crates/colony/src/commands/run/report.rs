@@ -45,7 +45,13 @@ pub(super) async fn summarize(
 
 fn task_summary(task: &TaskView, data_dir: &DataDir, log: Option<PathBuf>) -> TaskSummary {
     let row = &task.row;
-    let artifacts = task.artifacts.iter();
+    let last = task
+        .artifacts
+        .iter()
+        .filter_map(|artifact| artifact.attempt)
+        .map(|it| it.epoch)
+        .max();
+    let of_last = |artifact: &&ArtifactRow| artifact.attempt.map(|it| it.epoch) == last;
     TaskSummary {
         task: row.task_type.clone(),
         state: row.state,
@@ -57,7 +63,10 @@ fn task_summary(task: &TaskView, data_dir: &DataDir, log: Option<PathBuf>) -> Ta
         },
         took: took(row.started_at, row.ended_at),
         error: Some(row.error_message.clone()).filter(|message| !message.is_empty()),
-        artifacts: artifacts
+        artifacts: task
+            .artifacts
+            .iter()
+            .filter(of_last)
             .filter(|artifact| artifact.kind == "TASK_ARTIFACTS")
             .filter_map(|artifact| stored(artifact, data_dir))
             .collect(),
