@@ -1,11 +1,15 @@
 //! The commands, one file each, and what they share.
 
+mod apply;
 mod check;
 mod config;
 mod definition;
 mod params;
+mod queen;
 mod reaper;
+mod requests;
 mod run;
+mod submit;
 mod template;
 
 use anyhow::Context as _;
@@ -22,6 +26,14 @@ pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     let common = Common { config: cli.config };
     match cli.command {
         Command::Run(args) => run::run(&args, &common),
+        Command::Queen(args) => queen::queen(&args, &common),
+        Command::Apply(args) => apply::apply(&args, &common),
+        Command::Submit(args) => submit::submit(&args, &common),
+        Command::Get(args) => requests::get(&args, &common),
+        Command::List(args) => requests::list(&args, &common),
+        Command::Logs(args) => requests::logs(&args, &common),
+        Command::Cancel(args) => requests::cancel(&args, &common),
+        Command::Restart(args) => requests::restart(&args, &common),
         Command::Check(args) => check::check(&args, &common),
         Command::Template(args) => template::template(&args),
         Command::Config(args) => config::config(&args, &common),
@@ -36,7 +48,6 @@ pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             Ok(Exit::Completed)
         }
         Command::Reaper => reaper::reaper(),
-        _ => Err(Problem::input(anyhow::anyhow!("not built yet"))),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use colony_core::state::JobState;
+
 /// The exit codes, as `--help` shows them.
 pub(crate) const TABLE: &str = "\
 Exit codes:
@@ -32,6 +34,17 @@ impl From<Exit> for ExitCode {
             Exit::BadInput => 2,
             Exit::Cancelled => 130,
         })
+    }
+}
+
+impl From<JobState> for Exit {
+    /// The exit code that a finished request gives.
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Completed => Self::Completed,
+            JobState::Cancelled => Self::Cancelled,
+            _ => Self::Failed,
+        }
     }
 }
 

@@ -9,10 +9,12 @@
 //! | [`data_dir`] | the directory of a colony and its small files |
 //! | [`colony`] | wiring: store, objects, engine and embedded ant, and their end |
 //! | [`signals`] | being asked to end, and being asked again |
+//! | [`client`] | talking to a queen that runs elsewhere |
 //! | [`progress`] | what a person or a program is shown while a job runs |
 //! | [`commands`] | one file per command |
 
 mod cli;
+mod client;
 mod colony;
 mod commands;
 mod data_dir;

@@ -15,4 +15,5 @@ mod tracker;
 pub(crate) use display::{Display, Style};
 pub(crate) use notice::{Notice, NoticeKind};
 pub(crate) use summary::{Artifact, Summary, TaskSummary};
+pub(crate) use text::duration;
 pub(crate) use tracker::Tracker;

@@ -30,9 +30,8 @@ pub(super) enum Outcome {
 impl Outcome {
     pub(super) fn exit(self) -> Exit {
         match self {
-            Self::Ended(JobState::Completed) => Exit::Completed,
-            Self::Ended(JobState::Cancelled) | Self::Hurried => Exit::Cancelled,
-            Self::Ended(_) => Exit::Failed,
+            Self::Ended(state) => state.into(),
+            Self::Hurried => Exit::Cancelled,
         }
     }
 }
