@@ -249,11 +249,14 @@ fn sniff_job_type(text: &str) -> Result<(), Diagnostic> {
 
 /// The document as far as it can be read before it is rendered (`job-definitions` 1.2).
 pub(crate) fn structural_view(text: &str) -> Result<Document, Diagnostic> {
-    let fine = parse(&View::of_template(text, Grain::Action), text);
+    let read = |grain| parse(&View::of_template(text, grain), text);
+    let fine = read(Grain::Action);
     if fine.is_ok() || !text.contains("{{") {
         return fine;
     }
-    parse(&View::of_template(text, Grain::Value), text)
+    // The coarser views are for text that is YAML only once rendered. What is wrong for other
+    // reasons shows in the second one at the right place.
+    read(Grain::Value).or_else(|error| read(Grain::Line).map_err(|_| error))
 }
 
 /// Whether the whole document is rendered at upload: a `range` anywhere, or the author's wish.

@@ -3,6 +3,7 @@
 mod extras;
 mod graph;
 mod job;
+mod keys;
 mod task;
 
 pub(crate) use graph::check_rendered_targets;
@@ -66,6 +67,7 @@ pub(crate) fn validate(
     check.variables();
     check.scripts();
     check.references();
+    check.keys();
     Verdict {
         errors: check.errors,
         warnings: check.warnings,
@@ -84,7 +86,10 @@ impl Check<'_> {
     }
 
     fn warn(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        let span = self.root.place(path);
+        self.warn_at(self.root.place(path), message, help);
+    }
+
+    fn warn_at(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         let warning = Diagnostic::warning(self.source, span, message).with_help(help);
         self.warnings.push(warning);
     }

@@ -79,7 +79,10 @@ impl Renderer {
         data: &TemplateData,
     ) -> Result<Task, RenderCause> {
         let fragment = fragment_of(definition, task_type).ok_or(RenderCause::NotFound)?;
-        let view = structural_view(&fragment.text).ok();
+        let is_templated = is_template(&fragment.text);
+        let view = structural_view(&fragment.text)
+            .ok()
+            .filter(|_| is_templated);
         let own = view
             .as_ref()
             .map(|view| self.own_variables(&view.root, data));

@@ -45,9 +45,10 @@ impl Check<'_> {
     /// Tasks whose method needs commands and that have none.
     pub(super) fn scripts(&mut self) {
         for (index, task) in self.definition.tasks.iter().enumerate() {
+            let is_templated = is_template(self.source);
             let has_hidden_script = self
                 .task_node(index)
-                .is_some_and(|node| node.get("script").is_some());
+                .is_some_and(|node| is_templated && node.get("script").is_some());
             if has_hidden_script || !lacks_script(task) {
                 continue;
             }
