@@ -140,7 +140,7 @@ struct Builder<'s> {
 
 impl<'s> Builder<'s> {
     fn new(source: &'s str) -> Self {
-        let mark = ('\u{E000}'..='\u{F8FF}').find(|c| !source.contains(*c));
+        let mark = ('\u{E000}'..='\u{E01F}').find(|c| !source.contains(*c));
         Self {
             source,
             mark: mark.unwrap_or('\u{E000}'),

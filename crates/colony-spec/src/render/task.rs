@@ -122,14 +122,17 @@ impl Renderer {
         for (name, value) in self.own_variables(fragment, &data).iter() {
             data.insert(name, value);
         }
+        let params = sub_workflow.input_params.iter_mut();
+        let mut params: HashMap<String, _> = params
+            .map(|param| (param.name.clone(), &mut param.value))
+            .collect();
         for (name, node) in named_values(node) {
             let text = match &node.kind {
                 Kind::Scalar(scalar) if scalar.opaque => self.text(&scalar.text, &data),
                 _ => continue,
             };
-            let mut params = sub_workflow.input_params.iter_mut();
-            if let Some(param) = params.find(|param| param.name == name) {
-                param.value = text.unwrap_or_default();
+            if let Some(value) = params.get_mut(name) {
+                **value = text.unwrap_or_default();
             }
         }
     }

@@ -115,6 +115,9 @@ impl Check<'_> {
     }
 }
 
+/// Keys of one mapping that are looked at.
+const KEYS_MAX: usize = 500;
+
 type Slip = (crate::span::Span, String, &'static str);
 
 /// Keys of a mapping that are unknown and near to a known one.
@@ -125,6 +128,7 @@ fn near_misses(node: &Node, known: &'static [&'static str]) -> Vec<Slip> {
     let is_known = |key: &str| known.contains(&key) || OTHER_KEYS.contains(&key);
     entries
         .iter()
+        .take(KEYS_MAX)
         .filter(|entry| !is_known(&entry.key) && entry.key.len() > 3)
         .filter_map(|entry| {
             let near = nearest(&entry.key, known.iter().copied().chain(OTHER_KEYS))?;

@@ -1,5 +1,7 @@
 //! Rules about the fields of tasks.
 
+use std::collections::HashSet;
+
 use colony_core::method::Method;
 
 use crate::diagnostic::Diagnostic;
@@ -124,12 +126,9 @@ fn work_faults(task: &Task) -> Vec<Fault> {
 
 fn duplicate_input_param(task: &Task) -> Option<Fault> {
     let params = &task.sub_workflow.as_ref()?.input_params;
-    let twin = params.iter().enumerate().find(|(index, param)| {
-        params[..*index]
-            .iter()
-            .any(|earlier| earlier.name == param.name)
-    })?;
-    let message = format!("duplicate input_params name `{}`", twin.1.name);
+    let mut names = HashSet::new();
+    let twin = params.iter().find(|param| !names.insert(&param.name))?;
+    let message = format!("duplicate input_params name `{}`", twin.name);
     Some(fault(message, "give each child parameter once"))
 }
 
