@@ -3,7 +3,7 @@
 mod call;
 mod compare;
 mod escape;
-mod index;
+pub(crate) mod index;
 
 use crate::exec::{Operand, Stop, Texts};
 use crate::fmt;

@@ -37,6 +37,10 @@ pub(crate) enum Op {
     Unwrap,
     /// The top must fit a parameter.
     Check(Param),
+    /// The dot must not be an `interface{}` from a list or a map.
+    RefuseBoxedDot,
+    /// As `RefuseBoxedDot`, for a variable.
+    RefuseBoxed(Index),
     /// Call a function with the arguments on the stack.
     Call(Index),
     /// `and` (false) or `or` (true): keep the top and jump if it decides, else drop it.

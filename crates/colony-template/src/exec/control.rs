@@ -1,5 +1,6 @@
 //! Blocks and templates that call each other.
 
+use super::Binding;
 use super::machine::{Frame, Machine, Stop};
 use crate::code::Index;
 use crate::limits::Limit;
@@ -40,7 +41,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn run_template(&mut self, name: Index) {
-        let dot = self.pop();
+        let dot = Binding::new(self.pop());
         let Some(chunk) = self.template_named(name) else {
             return;
         };

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::expression::{Arena, Node, NodeId, PipeId};
 use crate::analysis::{Reference, ReferenceKind};
 use crate::builtins::Builtin;
+use crate::builtins::index::BOXED;
 use crate::code::{CallSite, Callee, Chunk, Index, Op, Program};
 use crate::error::Span;
 use crate::function::{Param, Signature};
@@ -143,9 +144,14 @@ impl Writer {
         self.op(Op::Const(self.program.constants.len() as Index - 1), span);
     }
 
-    fn fail(&mut self, message: String, span: Span) {
+    fn fault(&mut self, message: String) -> Index {
         self.program.faults.push(message);
-        self.op(Op::Fail(self.program.faults.len() as Index - 1), span);
+        self.program.faults.len() as Index - 1
+    }
+
+    fn fail(&mut self, message: String, span: Span) {
+        let fault = self.fault(message);
+        self.op(Op::Fail(fault), span);
     }
 
     // Pipelines.
@@ -297,6 +303,7 @@ impl PipeWriter<'_, '_> {
         if let Callee::Builtin(builtin @ (Builtin::And | Builtin::Or)) = callee {
             return self.decide(builtin == Builtin::Or, args, piped, span);
         }
+        let slices = matches!(callee, Callee::Builtin(Builtin::Slice));
         let name = self.writer.name(name.as_bytes());
         let site = CallSite {
             name,
@@ -306,11 +313,30 @@ impl PipeWriter<'_, '_> {
         };
         self.writer.program.calls.push(site);
         let call = Op::Call(self.writer.program.calls.len() as Index - 1);
-        let args = args
-            .iter()
-            .enumerate()
-            .map(|(index, arg)| Task::Arg(*arg, signature.param(index)));
-        self.then(args.chain([Task::Op(call, span)]));
+        let mut tasks = Vec::with_capacity(args.len() + 1);
+        for (index, arg) in args.iter().enumerate() {
+            tasks.push(Task::Arg(*arg, signature.param(index)));
+            if slices && index > 0 {
+                tasks.extend(self.refuse_boxed(*arg));
+            }
+        }
+        tasks.push(Task::Op(call, span));
+        self.then(tasks);
+    }
+
+    /// Go's `slice` does not unpack its indexes: a field can be none, nor an item of a list.
+    fn refuse_boxed(&mut self, arg: NodeId) -> Option<Task> {
+        let op = match self.arena.node(arg) {
+            Node::Dot => Op::RefuseBoxedDot,
+            Node::Variable(name, fields) if fields.is_empty() => {
+                Op::RefuseBoxed(self.writer.name(name.as_bytes()))
+            }
+            Node::Field(_) | Node::Variable(..) | Node::Chain(..) => {
+                Op::Fail(self.writer.fault(format!("error calling slice: {BOXED}")))
+            }
+            _ => return None,
+        };
+        Some(Task::Op(op, self.arena.span(arg)))
     }
 
     fn callee(&self, name: &str) -> (Callee, Signature) {
