@@ -168,7 +168,7 @@ impl Function {
         }
         for (index, arg) in args.iter().enumerate() {
             let param = self.signature().param(index);
-            if !param.accepts(arg) && !(arg.is_nil() && param.takes_nil()) {
+            if !(param.accepts(arg) || arg.is_nil() && param.takes_nil()) {
                 return Err(format!(
                     "arg {index}: value has type {}; should be {}",
                     arg.type_name(),

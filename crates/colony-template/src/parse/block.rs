@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::compile::Writer;
 use super::expression::{Arena, PipeId};
 use super::lexer::Lexer;
 use super::literal;
+use super::references::references;
 use super::token::{Token, TokenKind};
+use super::writer::Writer;
 use crate::analysis::{Analysis, Reference};
 use crate::builtins::Builtin;
 use crate::code::{Chunk, Index, Op, Program, RangeSite};
@@ -219,11 +220,8 @@ impl<'s> Parser<'s> {
     /// Writes the code of a pipeline that was just read, and notes what it refers to.
     fn emit(&mut self, pipe: PipeId) {
         let rooted = self.in_main && self.dots_moved == 0;
-        self.references.extend(super::compile::references(
-            &self.arena,
-            self.in_main,
-            rooted,
-        ));
+        self.references
+            .extend(references(&self.arena, self.in_main, rooted));
         self.writer.pipe(&self.arena, pipe, self.functions);
         self.arena.nodes.clear();
         self.arena.pipes.clear();
