@@ -3,7 +3,7 @@
 use super::range::Loop;
 use super::{Binding, Operand, Texts};
 use crate::builtins::index;
-use crate::code::{CallSite, Callee, Chunk, Index, Op, Program};
+use crate::code::{CallSite, Callee, Chunk, DOLLAR, Index, Op, Program};
 use crate::error::{Error, Fault};
 use crate::fmt::{Printer, Sink};
 use crate::function::Param;
@@ -79,7 +79,7 @@ impl<'p> Machine<'p> {
             chunk: &program.chunks[main],
             at: 0,
             stack: Vec::new(),
-            variables: vec![(0, dot.clone())],
+            variables: vec![(DOLLAR, dot.clone())],
             base: 0,
             dot,
             frames: Vec::new(),

@@ -8,7 +8,6 @@ use crate::code::{CallSite, Callee, Index, Op};
 use crate::error::Span;
 use crate::function::{Param, Signature};
 use crate::functions::Functions;
-use crate::text::Text;
 use crate::value::Value;
 
 /// What is still to be written of a pipeline; a stack of these takes the place of recursion.
@@ -84,27 +83,25 @@ impl PipeWriter<'_, '_> {
 
     fn pipe(&mut self, id: PipeId) {
         let pipe = &self.arena.pipes[id];
-        let commands = (0..pipe.commands.len()).flat_map(|index| {
-            [
-                Task::Command { pipe: id, index },
-                Task::Op(Op::Unwrap, pipe.commands[index].span),
-            ]
-        });
-        let variables: Vec<Task> = pipe
+        let commands = pipe
+            .commands
+            .iter()
+            .enumerate()
+            .flat_map(|(index, command)| {
+                [
+                    Task::Command { pipe: id, index },
+                    Task::Op(Op::Unwrap, command.span),
+                ]
+            });
+        let set = if pipe.assigns {
+            Op::Assign
+        } else {
+            Op::Declare
+        };
+        let variables = pipe
             .variables
             .iter()
-            .map(|(name, span)| {
-                let index = self.writer.name(name.as_bytes());
-                Task::Op(
-                    if pipe.assigns {
-                        Op::Assign(index)
-                    } else {
-                        Op::Declare(index)
-                    },
-                    *span,
-                )
-            })
-            .collect();
+            .map(|(name, span)| Task::Op(set(*name), *span));
         self.then(commands.chain(variables));
     }
 
@@ -115,18 +112,17 @@ impl PipeWriter<'_, '_> {
         let span = self.arena.span(first);
         let has_args = command.args.len() > 1 || piped;
         match self.arena.node(first) {
-            Node::Function(name) => self.call(name, &command.args[1..], piped, command.span),
+            Node::Function(name) => self.call(*name, &command.args[1..], piped, command.span),
             Node::Field(names) => {
                 self.writer.op(Op::Dot, span);
                 self.fields(names, has_args, piped, span);
             }
             Node::Chain(base, names) => {
-                let fields = self.field_tasks(names, has_args, piped, span);
+                let fields = field_tasks(names, has_args, piped, span);
                 self.then([Task::Arg(*base, Param::Any)].into_iter().chain(fields));
             }
             Node::Variable(name, names) if !names.is_empty() => {
-                let name = self.writer.name(name.as_bytes());
-                self.writer.op(Op::Variable(name), span);
+                self.writer.op(Op::Variable(*name), span);
                 self.fields(names, has_args, piped, span);
             }
             _ if has_args => {
@@ -138,49 +134,23 @@ impl PipeWriter<'_, '_> {
         }
     }
 
-    fn fields(&mut self, names: &[Text], has_args: bool, piped: bool, span: Span) {
-        for task in self.field_tasks(names, has_args, piped, span) {
+    /// Writes the fields of a value that is on the stack.
+    fn fields(&mut self, names: &[Index], has_args: bool, piped: bool, span: Span) {
+        for task in field_tasks(names, has_args, piped, span) {
             self.run(task);
         }
     }
 
-    /// The fields of a value that is on the stack; a piped value below it is dropped after them.
-    fn field_tasks(
-        &mut self,
-        names: &[Text],
-        has_args: bool,
-        piped: bool,
-        span: Span,
-    ) -> Vec<Task> {
-        let fields = names.iter().enumerate().map(|(index, name)| {
-            let name = self.writer.name(name.as_bytes());
-            let takes_args = has_args && index + 1 == names.len();
-            Task::Op(
-                if takes_args {
-                    Op::FieldWithArgs(name)
-                } else {
-                    Op::Field(name)
-                },
-                span,
-            )
-        });
-        let mut tasks: Vec<Task> = fields.collect();
-        if piped {
-            tasks.push(Task::Op(Op::Nip, span));
-        }
-        tasks
-    }
-
-    fn call(&mut self, name: &str, args: &[NodeId], piped: bool, span: Span) {
-        let (callee, signature) = self.callee(name);
-        if let Some(fault) = signature.arity_fault(name, args.len() + usize::from(piped)) {
+    fn call(&mut self, name: Index, args: &[NodeId], piped: bool, span: Span) {
+        let text = self.writer.program.names[name as usize].to_str();
+        let (callee, signature) = callee(&text, self.functions);
+        if let Some(fault) = signature.arity_fault(&text, args.len() + usize::from(piped)) {
             return self.writer.fail(fault, span);
         }
         if let Callee::Builtin(builtin @ (Builtin::And | Builtin::Or)) = callee {
             return self.decide(builtin == Builtin::Or, args, piped, span);
         }
         let slices = matches!(callee, Callee::Builtin(Builtin::Slice));
-        let name = self.writer.name(name.as_bytes());
         let site = CallSite {
             name,
             callee,
@@ -204,23 +174,13 @@ impl PipeWriter<'_, '_> {
     fn refuse_boxed(&mut self, arg: NodeId) -> Option<Task> {
         let op = match self.arena.node(arg) {
             Node::Dot => Op::RefuseBoxedDot,
-            Node::Variable(name, fields) if fields.is_empty() => {
-                Op::RefuseBoxed(self.writer.name(name.as_bytes()))
-            }
+            Node::Variable(name, fields) if fields.is_empty() => Op::RefuseBoxed(*name),
             Node::Field(_) | Node::Variable(..) | Node::Chain(..) => {
                 Op::Fail(self.writer.fault(format!("error calling slice: {BOXED}")))
             }
             _ => return None,
         };
         Some(Task::Op(op, self.arena.span(arg)))
-    }
-
-    fn callee(&self, name: &str) -> (Callee, Signature) {
-        if let Some(function) = self.functions.get(name) {
-            return (Callee::Host(function.clone()), function.signature().clone());
-        }
-        let builtin = Builtin::named(name).expect("the parser checked that the function exists");
-        (Callee::Builtin(builtin), builtin.signature())
     }
 
     /// `and` and `or`: the first argument that decides is the result, else the last one is.
@@ -292,14 +252,13 @@ impl PipeWriter<'_, '_> {
                 self.fields(names, false, false, span);
             }
             Node::Variable(name, names) => {
-                let name = self.writer.name(name.as_bytes());
-                self.writer.op(Op::Variable(name), span);
+                self.writer.op(Op::Variable(*name), span);
                 self.fields(names, false, false, span);
             }
             Node::Pipe(pipe) => self.then([Task::Pipe(*pipe)]),
-            Node::Function(name) => self.call(name, &[], false, span),
+            Node::Function(name) => self.call(*name, &[], false, span),
             Node::Chain(base, names) => {
-                let fields = self.field_tasks(names, false, false, span);
+                let fields = field_tasks(names, false, false, span);
                 self.then([Task::Arg(*base, Param::Any)].into_iter().chain(fields));
             }
             _ => {
@@ -319,4 +278,32 @@ impl PipeWriter<'_, '_> {
             ),
         }
     }
+}
+
+/// The fields of a value that is on the stack; a piped value below it is dropped after them.
+fn field_tasks(
+    names: &[Index],
+    has_args: bool,
+    piped: bool,
+    span: Span,
+) -> impl Iterator<Item = Task> {
+    let fields = names.iter().enumerate().map(move |(index, name)| {
+        let takes_args = has_args && index + 1 == names.len();
+        let op = if takes_args {
+            Op::FieldWithArgs(*name)
+        } else {
+            Op::Field(*name)
+        };
+        Task::Op(op, span)
+    });
+    fields.chain(piped.then_some(Task::Op(Op::Nip, span)))
+}
+
+/// What a name calls, and what that takes.
+fn callee(name: &str, functions: &Functions) -> (Callee, Signature) {
+    if let Some(function) = functions.get(name) {
+        return (Callee::Host(function.clone()), function.signature().clone());
+    }
+    let builtin = Builtin::named(name).expect("the parser checked that the function exists");
+    (Callee::Builtin(builtin), builtin.signature())
 }
