@@ -3,6 +3,7 @@
 use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
 
 /// The first character of some bytes and its width; `None` when the first byte starts no character.
+#[inline]
 pub(crate) fn decode(bytes: &[u8]) -> (Option<char>, usize) {
     match bytes.first() {
         None => (None, 0),

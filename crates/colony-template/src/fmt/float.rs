@@ -55,7 +55,11 @@ impl Printer<'_> {
                 self.fill(width - len);
                 self.out.push(digits.as_bytes());
             }
-            _ => self.pad(format!("{sign}{digits}").as_bytes()),
+            None => {
+                self.out.push(sign.as_bytes());
+                self.out.push(digits.as_bytes());
+            }
+            Some(_) => self.pad(format!("{sign}{digits}").as_bytes()),
         }
     }
 
