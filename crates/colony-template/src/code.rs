@@ -14,6 +14,9 @@ use crate::value::Value;
 /// The number of a name, a constant, a call, or an operation.
 pub(crate) type Index = u32;
 
+/// The name `$`.
+pub(crate) const DOLLAR: Index = 0;
+
 /// One operation. "The top" is the top of the value stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {

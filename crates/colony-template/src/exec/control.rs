@@ -2,7 +2,7 @@
 
 use super::Binding;
 use super::machine::{Frame, Machine, Stop};
-use crate::code::Index;
+use crate::code::{DOLLAR, Index};
 use crate::limits::Limit;
 
 impl Machine<'_> {
@@ -55,7 +55,7 @@ impl Machine<'_> {
         self.chunk = &self.program.chunks[chunk];
         self.at = 0;
         self.base = self.variables.len();
-        self.variables.push((0, dot));
+        self.variables.push((DOLLAR, dot));
         self.depth += 1;
     }
 

@@ -3,7 +3,7 @@
 use super::range::Loop;
 use super::{Binding, Operand, Texts};
 use crate::builtins::index;
-use crate::code::{CallSite, Callee, Chunk, Index, Op, Program};
+use crate::code::{CallSite, Callee, Chunk, DOLLAR, Index, Op, Program};
 use crate::error::{Error, Fault};
 use crate::fmt::{Printer, Sink};
 use crate::function::Param;
@@ -79,7 +79,7 @@ impl<'p> Machine<'p> {
             chunk: &program.chunks[main],
             at: 0,
             stack: Vec::new(),
-            variables: vec![(0, dot.clone())],
+            variables: vec![(DOLLAR, dot.clone())],
             base: 0,
             dot,
             frames: Vec::new(),
@@ -124,6 +124,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Counts steps; looks at the caller's check from time to time.
+    #[inline]
     pub(super) fn charge(&mut self, steps: u64) -> Result<(), Stop> {
         let before = self.steps;
         self.steps += steps;
@@ -231,10 +232,12 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn push(&mut self, value: Operand) {
         self.stack.push(value);
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Operand {
         self.stack.pop().flatten()
     }
@@ -261,6 +264,7 @@ impl<'p> Machine<'p> {
         self.check_output()
     }
 
+    #[inline]
     fn check_output(&self) -> Result<(), Stop> {
         if self.output.is_full() {
             let message = format!(
@@ -292,6 +296,7 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
+    #[inline]
     fn field(&self, receiver: Option<&Value>, name: Index) -> Result<Operand, Stop> {
         let name = &self.program.names[name as usize];
         match receiver {
@@ -373,6 +378,7 @@ impl<'p> Machine<'p> {
     }
 }
 
+#[inline]
 pub(super) fn is_true(value: &Operand) -> bool {
     value.as_ref().is_some_and(Value::is_true)
 }
