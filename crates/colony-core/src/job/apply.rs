@@ -1,5 +1,7 @@
 //! The decision function: one event against one run.
 
+use std::time::Duration;
+
 use rand::Rng;
 
 use super::event::{AttemptEnd, Effect, Event};
@@ -44,7 +46,7 @@ pub fn apply(
 ) -> Result<(JobRun, Vec<Effect>), Refused> {
     let mut walk = Walk::new(plan, run, now, rng);
     match event {
-        Event::Launched => launched(&mut walk)?,
+        Event::Launched { timeout } => launched(&mut walk, timeout)?,
         Event::AttemptEnded { task, end } => attempt_ended(&mut walk, &task, &end)?,
         Event::AttemptLost {
             task,
@@ -72,9 +74,9 @@ pub fn apply(
     Ok(walk.into_decision())
 }
 
-fn launched(walk: &mut Walk<'_>) -> Result<(), Refused> {
+fn launched(walk: &mut Walk<'_>, timeout: Option<Duration>) -> Result<(), Refused> {
     expect_phase(walk, "Launched", Phase::Suspended)?;
-    walk.restart_clock();
+    walk.restart_clock(timeout);
     walk.next_pass();
     Ok(())
 }

@@ -59,8 +59,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The job's timeout counts from now; time spent paused does not count.
-    pub(super) fn restart_clock(&mut self) {
-        self.run.deadline = self.now.after(self.plan.timeout);
+    pub(super) fn restart_clock(&mut self, timeout: Option<Duration>) {
+        self.run.deadline = self.now.after(timeout.unwrap_or(self.plan.timeout));
     }
 
     /// Walks from the first task; what completed in earlier passes is skipped.
