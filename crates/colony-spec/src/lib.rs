@@ -53,6 +53,7 @@ pub mod duration;
 mod fragment;
 mod functions;
 pub mod host;
+mod json;
 mod lines;
 pub mod load;
 pub mod model;

@@ -9,6 +9,7 @@ use crate::action::{ActionKind, find_actions};
 use crate::decode::{Findings, decode_definition};
 use crate::diagnostic::Diagnostic;
 use crate::fragment::top_level_block;
+use crate::json::durations_as_text;
 use crate::lines::blank_template_comments;
 use crate::model::Definition;
 use crate::render::{Outside, UploadFault, render_document, template_faults};
@@ -105,10 +106,14 @@ impl Loader {
         };
         match json {
             // Stored as canonical YAML, from which task fragments can be cut.
-            Some(json) => self.load_yaml(&to_yaml(&json)).map_err(|errors| {
-                let note = |error| noted(error, "the place is in the definition written as YAML");
-                errors.into_iter().map(note).collect()
-            }),
+            Some(mut json) => {
+                durations_as_text(&mut json);
+                self.load_yaml(&to_yaml(&json)).map_err(|errors| {
+                    let note =
+                        |error| noted(error, "the place is in the definition written as YAML");
+                    errors.into_iter().map(note).collect()
+                })
+            }
             None => self.load_yaml(text),
         }
     }
