@@ -12,6 +12,7 @@ mod command;
 mod finish;
 mod phase;
 mod stage;
+mod upload;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! an outbox. So a queen that is busy sending can always get rid of its messages, whatever is in
 //! the way of the ant's. Attempts send their own log, before they hand their report to the loop.
 
+mod leaving;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +21,6 @@ use super::{AntError, Shutdown};
 use crate::attempt::{self, Crew, Ending};
 use crate::stop::{self, Wish, Wishes};
 use crate::work_root::Scan;
-
-/// After a hard stop: time for killed processes to go, for reports to be acknowledged, and for
-/// messages to leave, on top of the grace between soft and hard.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// Of one processor, looking at all processes takes no more than one part in so many.
 const SCAN_SHARE: u32 = 25;
@@ -266,37 +264,6 @@ impl Hub {
         }
     }
 
-    fn link_is_gone(&mut self) {
-        self.link_closed = true;
-        self.stop_all("the queen is gone");
-    }
-
-    fn drain(&mut self) {
-        self.draining = true;
-        arm(
-            &mut self.times.hard_stop,
-            self.crew.config.periods.drain_grace,
-        );
-    }
-
-    fn stop_all(&mut self, reason: &str) {
-        self.draining = true;
-        self.stopped = true;
-        self.times.hard_stop = None;
-        let patience = self.crew.config.periods.stop_grace + GIVE_UP_AFTER;
-        arm(&mut self.times.give_up, patience);
-        for slot in self.slots.values_mut() {
-            if let Slot::Running {
-                wishes, give_back, ..
-            } = slot
-            {
-                *give_back = true;
-                let reason = reason.to_owned();
-                wishes.make(Wish::Abandon { reason });
-            }
-        }
-    }
-
     fn look_at_clock(&mut self) {
         if take_due(&mut self.times.heartbeat) {
             self.beat();
@@ -373,34 +340,6 @@ impl Hub {
             Slot::Running { .. } => Some(*attempt),
             Slot::Reported { .. } => None,
         })
-    }
-
-    fn is_done(&self) -> bool {
-        let gave_up = self.times.give_up.is_some_and(|at| at <= Instant::now());
-        let told = self.outbox.is_empty() && self.slots.is_empty();
-        let nobody_listens = self.link_closed && self.running().next().is_none();
-        self.draining && (gave_up || told || nobody_listens)
-    }
-
-    /// The last look around: nothing that was started may be left.
-    async fn leave(&mut self) {
-        let unfinished: Vec<AttemptRef> = self.running().collect();
-        self.attempts.shutdown().await;
-        for attempt in unfinished {
-            tracing::error!(%attempt, "an attempt did not stop in time");
-            // A queen that does not listen learns it from the lease.
-            let _ = self
-                .crew
-                .to_queen
-                .try_send(AntMessage::GiveBack { attempt });
-        }
-        self.slots.clear();
-        self.scan();
-        while let Some(scan) = self.scans.join_next().await {
-            if let Ok(scan) = scan {
-                self.scanned(scan);
-            }
-        }
     }
 }
 

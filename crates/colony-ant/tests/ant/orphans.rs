@@ -138,8 +138,11 @@ async fn without_a_reaper_the_next_ant_sweeps() {
 #[tokio::test]
 async fn an_ant_that_ends_well_dismisses_its_reaper() {
     let dir = tempfile::tempdir().unwrap();
-    // Without the variable the helper is no reaper and ends at once, which must not disturb.
-    let mut colony = Colony::start_in(dir, |config| config.reaper = Some(reaper())).await;
+    let ReaperCommand { program, mut args } = reaper();
+    args.splice(0..0, [format!("{ANT}=."), program.display().to_string()]);
+    let program = "/usr/bin/env".into();
+    let command = ReaperCommand { program, args };
+    let mut colony = Colony::start_in(dir, |config| config.reaper = Some(command)).await;
     completed(&colony.sh("sleep 0.05").await);
     colony.end().await;
 }
