@@ -164,6 +164,11 @@ impl<'p> Machine<'p> {
                 let slot = self.variable(name)?;
                 self.push(self.variables[slot].1.value.clone());
             }
+            Op::VariableField(variable, name) => {
+                let slot = self.variable(variable)?;
+                let value = self.field(self.variables[slot].1.value.as_ref(), name)?;
+                self.push(value);
+            }
             Op::Field(name) => {
                 let receiver = self.pop();
                 let value = self.field(receiver.as_ref(), name)?;
