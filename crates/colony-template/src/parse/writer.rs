@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::compile::Task;
 use crate::code::{Chunk, Index, Op, Program};
 use crate::error::Span;
 use crate::text::Text;
@@ -12,6 +13,8 @@ pub(super) struct Writer {
     pub(super) program: Program,
     chunk: Chunk,
     names: HashMap<Text, Index>,
+    /// An empty list that is kept for its memory.
+    pub(super) tasks: Vec<Task>,
 }
 
 impl Writer {
@@ -25,6 +28,7 @@ impl Writer {
             program: Program::default(),
             chunk,
             names: HashMap::new(),
+            tasks: Vec::new(),
         };
         writer.name(b"$");
         writer
