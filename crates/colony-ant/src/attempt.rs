@@ -12,7 +12,9 @@ mod command;
 mod finish;
 mod phase;
 mod stage;
+mod upload;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,24 +162,26 @@ impl<'c> Attempt<'c> {
             .executor(method)
             .ok_or_else(|| could_not(format!("this ant has no executor for {method}")))?;
         let directory = self.directory();
-        self.site
-            .make()
-            .and_then(|()| match self.order.working_dir {
-                Some(_) => std::fs::create_dir_all(&directory),
-                None => Ok(()),
-            })
-            .map_err(|error| {
-                could_not(format!(
-                    "make the directory {}: {error}",
-                    directory.display()
-                ))
-            })?;
+        self.make_directories(&directory).await.map_err(|error| {
+            could_not(format!(
+                "make the directory {}: {error}",
+                directory.display()
+            ))
+        })?;
         let session = executor.open(Place { directory }).await;
         session.map_err(|error| could_not(chain(&error)))
     }
 
+    async fn make_directories(&mut self, directory: &Path) -> std::io::Result<()> {
+        self.site.make().await?;
+        match self.order.working_dir {
+            Some(_) => std::fs::create_dir_all(directory),
+            None => Ok(()),
+        }
+    }
+
     /// Where commands run and where relative paths start.
-    fn directory(&self) -> std::path::PathBuf {
+    fn directory(&self) -> PathBuf {
         let work = self.site.work();
         match &self.order.working_dir {
             Some(directory) => work.join(directory),

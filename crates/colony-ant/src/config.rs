@@ -110,7 +110,7 @@ impl Default for Periods {
             drain_grace: Duration::from_secs(30),
             cancel_cleanup: Duration::from_secs(30),
             report_repeat: Duration::from_secs(2),
-            stray_scan: Duration::from_secs(1),
+            stray_scan: Duration::from_millis(250),
             log_flush: Duration::from_millis(50),
         }
     }

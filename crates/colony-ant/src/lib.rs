@@ -9,6 +9,36 @@
 //! shell behind it, the log, artifacts and dependencies, and last what makes sure that no process
 //! outlives its attempt ([`reaper`] and the sweep).
 //!
+//! A queen embeds an ant like this:
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use colony_ant::{Ant, AntConfig, DirectObjects, Link, ReaperCommand, Shutdown};
+//! # use colony_core::{id::MonotonicIds, time::SystemClock};
+//! # async fn embed(store: Arc<dyn object_store::ObjectStore>) -> Result<(), Box<dyn std::error::Error>> {
+//! let (to_queen, mut from_ant) = tokio::sync::mpsc::channel(256);
+//! let (to_ant, from_queen) = tokio::sync::mpsc::channel(256);
+//! let mut config = AntConfig::new("embedded", "/var/lib/colony/work");
+//! config.reaper = Some(ReaperCommand {
+//!     program: std::env::current_exe()?,
+//!     args: vec!["reaper".to_owned()], // calls `colony_ant::reaper::run(std::io::stdin())`
+//! });
+//! let ant = Ant::new(
+//!     config,
+//!     Link { to_queen, from_queen },
+//!     Arc::new(DirectObjects::new(store)),
+//!     Arc::new(SystemClock),
+//!     Arc::new(MonotonicIds::new(SystemClock)),
+//! );
+//! let shutdown = Shutdown::new();
+//! let ant = tokio::spawn(ant.run(shutdown.clone()));
+//! // … hear `Hello` from `from_ant`, answer `Welcome` to `to_ant`, then send orders …
+//! shutdown.drain(); // soft; `shutdown.now()` stops what runs
+//! ant.await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What is deliberately absent: the job language, any database, any retry of a task.
 
 mod ant;

@@ -25,7 +25,8 @@ use crate::reaper::Ledger;
 
 const SHELL: &str = "/bin/sh";
 
-/// Read at once from a pipe: what a pipe holds by default.
+/// Read at once from a pipe: at first, and what a pipe holds by default.
+const READ_MIN: usize = 4 << 10;
 const READ_MAX: usize = 64 << 10;
 
 /// Read after the end of a command, should a background process write without a pause.
@@ -168,10 +169,10 @@ impl ShellSession {
         }
     }
 
-    fn channel(&self, stream: Stream) -> &Channel {
+    fn channel(&mut self, stream: Stream) -> &mut Channel {
         match stream {
-            Stream::Stdout => &self.stdout,
-            Stream::Stderr => &self.stderr,
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
         }
     }
 
@@ -255,14 +256,18 @@ impl Session for ShellSession {
 struct Channel {
     reader: Receiver,
     writer: PipeWriter,
+    /// Bytes read at once.
+    read_size: usize,
 }
 
 impl Channel {
     fn open() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
         Ok(Self {
-            reader: Receiver::from_owned_fd(OwnedFd::from(reader))?,
+            reader: Receiver::from_owned_fd_unchecked(OwnedFd::from(reader))?,
             writer,
+            read_size: READ_MIN,
         })
     }
 
@@ -277,16 +282,26 @@ impl Channel {
     }
 
     /// Reads what the runtime says is there.
-    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
-        buffer.reserve(READ_MAX);
-        self.reader.try_read_buf(buffer).map(drop)
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.reserve(self.read_size);
+        self.reader.try_read_buf(buffer)?;
+        self.adapt(buffer.len());
+        Ok(())
     }
 
     /// Takes output that is there. Asks the kernel, as the runtime may not have heard of it yet.
-    fn take(&self, buffer: &mut Vec<u8>) -> bool {
+    fn take(&mut self, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
-        buffer.reserve(READ_MAX);
+        buffer.reserve(self.read_size);
         let count = rustix::io::read(self.reader.as_fd(), rustix::buffer::spare_capacity(buffer));
+        self.adapt(buffer.len());
         matches!(count, Ok(1..))
+    }
+
+    /// Who writes much is read in large pieces.
+    fn adapt(&mut self, count: usize) {
+        if count >= self.read_size {
+            self.read_size = READ_MAX;
+        }
     }
 }

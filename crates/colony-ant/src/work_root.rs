@@ -1,17 +1,22 @@
 //! The directory that holds the directories of attempts, and the lock on it.
 //!
 //! An attempt's directory has two parts, made at once: `work`, where commands run, and `tmp`, their
-//! `TMPDIR`. Beside them the ant puts files of its own when it needs any.
+//! `TMPDIR`. Beside them the ant puts files of its own when it needs any. Directories that were left
+//! empty are used again: see [`yard`].
+
+mod yard;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use colony_core::id::{AttemptRef, TaskId};
 use rustix::process::Pid;
 
-use crate::sweep;
+use crate::sweep::{self, Stray};
+use yard::{Place, Stamp, Yard};
 
 const LOCK: &str = ".lock";
 
@@ -54,6 +59,7 @@ pub enum WorkRootError {
 pub(crate) struct WorkRoot {
     path: PathBuf,
     lock: File,
+    yard: Arc<Yard>,
 }
 
 impl WorkRoot {
@@ -67,7 +73,8 @@ impl WorkRoot {
         // Processes are recognized by this path, so it has to be the one that they see.
         let path = path.canonicalize().map_err(failed)?;
         let lock = acquire(&path)?;
-        let root = Self { path, lock };
+        let yard = Arc::new(Yard::open(&path).map_err(failed)?);
+        let root = Self { path, lock, yard };
         root.sweep().map_err(|source| WorkRootError::Sweep {
             path: root.path.clone(),
             source,
@@ -84,13 +91,13 @@ impl WorkRoot {
         self.lock.try_clone()
     }
 
-    /// Attempt directories here mean that an ant died: kills their processes, removes them.
+    /// Attempt directories here mean that an ant died, spare ones that it may have: kills their processes, removes them.
     fn sweep(&self) -> io::Result<()> {
         let left: Vec<PathBuf> = fs::read_dir(&self.path)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| is_attempt_directory(path))
             .collect();
-        if left.is_empty() {
+        if left.is_empty() && self.yard.is_empty() {
             return Ok(());
         }
         for stray in sweep::find(&self.path) {
@@ -103,22 +110,69 @@ impl WorkRoot {
     pub(crate) fn site(&self, attempt: AttemptRef) -> Site {
         Site {
             base: self.path.join(attempt.to_string()),
+            yard: Arc::clone(&self.yard),
+            stamp: None,
         }
     }
+
+    /// Looks for processes that belong to attempts. Blocks.
+    pub(crate) fn scan(&self) -> Scan {
+        let start = thread_time();
+        let rested = self.yard.resting();
+        let strays = sweep::find(&self.path);
+        Scan {
+            strays,
+            rested,
+            took: thread_time().saturating_sub(start),
+        }
+    }
+
+    /// Whether an attempt's directory can be had without making one.
+    pub(crate) fn has_spare(&self) -> bool {
+        !self.yard.is_empty()
+    }
+
+    /// The processes that a scan found and that should not be there were killed: the directories
+    /// that were put aside before it may be used again.
+    pub(crate) fn settle(&self, rested: Vec<Place>) {
+        self.yard.offer(rested);
+    }
+}
+
+/// A look at all processes.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Every process that belongs to any attempt, also to those that run.
+    pub(crate) strays: Vec<Stray>,
+    pub(crate) rested: Vec<Place>,
+    /// The CPU time that it took.
+    pub(crate) took: Duration,
 }
 
 /// The directory of an attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     base: PathBuf,
+    yard: Arc<Yard>,
+    /// How it looked when it was used again.
+    stamp: Option<Stamp>,
 }
 
 impl Site {
     /// Makes it.
-    pub(crate) fn make(&self) -> io::Result<()> {
-        fs::create_dir(&self.base)?;
-        fs::create_dir(self.work())?;
-        fs::create_dir(self.temp())
+    pub(crate) async fn make(&mut self) -> io::Result<()> {
+        self.stamp = self.yard.take(&self.base);
+        if self.stamp.is_some() {
+            return Ok(());
+        }
+        let site = self.clone();
+        // A busy disk takes milliseconds for this.
+        let making = tokio::task::spawn_blocking(move || {
+            fs::create_dir(&site.base)?;
+            fs::create_dir(site.work())?;
+            fs::create_dir(site.temp())
+        });
+        making.await?
     }
 
     /// Where commands run.
@@ -136,12 +190,9 @@ impl Site {
         self.base.join(name)
     }
 
-    /// Removes all of it. The usual empty one costs no walk and no other thread.
+    /// Removes all of it, or keeps it for another attempt when nothing is in it.
     pub(crate) async fn remove(self) {
-        let removed = [self.work(), self.temp(), self.base.clone()]
-            .iter()
-            .try_for_each(fs::remove_dir);
-        if removed.is_ok() {
+        if self.yard.give(&self.base, self.stamp) {
             return;
         }
         let removal = tokio::task::spawn_blocking(move || {
@@ -151,6 +202,12 @@ impl Site {
             tracing::warn!(path = %path.display(), %error, "cannot remove attempt directory");
         }
     }
+}
+
+/// CPU time of this thread.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Only what is named like an attempt is ever removed, should someone name the wrong directory.
@@ -257,13 +314,13 @@ mod tests {
         WorkRoot::open(dir.path()).unwrap();
     }
 
-    #[test]
-    fn only_attempts_are_swept() {
+    #[tokio::test]
+    async fn only_attempts_are_swept() {
         let dir = tempfile::tempdir().unwrap();
         let kept = dir.path().join("precious");
         fs::create_dir(&kept).unwrap();
-        let left = WorkRoot::open(dir.path()).unwrap().site(attempt());
-        left.make().unwrap();
+        let mut left = WorkRoot::open(dir.path()).unwrap().site(attempt());
+        left.make().await.unwrap();
         fs::write(left.work().join("file"), "x").unwrap();
         WorkRoot::open(dir.path()).unwrap();
         assert!(kept.exists());
@@ -275,8 +332,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let root = WorkRoot::open(dir.path()).unwrap();
-        let site = root.site(attempt());
-        site.make().unwrap();
+        let mut site = root.site(attempt());
+        site.make().await.unwrap();
         let inner = site.work().join("inner");
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join("file"), "x").unwrap();

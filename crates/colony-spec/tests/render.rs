@@ -543,3 +543,37 @@ fn secrets_do_not_reach_child_jobs() {
     let values: Vec<&str> = params.iter().map(|param| param.value.as_str()).collect();
     assert_eq!(values, ["<no value>/open", "eu x-<no value>", "plain"]);
 }
+
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_fragment_panics(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just("  script:"), Just("  - echo"), Just("{{ if .X }}"), Just("{{ end }}"),
+                    Just("  {{ else }}"), Just("  on_completed: \"{{ .X }}\""), Just("  - '{{"),
+                    Just("  variables: {a: {{ .X }}}"), Just("  except: |"), Just("    {{ .Y -}}"),
+                    Just("- task_type: b"), Just("  - |"), Just("      é {{ `}}` }}"), Just("# {{"),
+                    Just("  retry: {{ Random 0 3 }}"), Just("{{ range Iterate 3 }}"), Just("x: *y"),
+                    Just("  sub_workflow: {input_params: [{name: a, value: {{ .X }}}]}"),
+                ],
+                0..12,
+            ),
+        ) {
+            let text = job(&(lines.join("\n") + "\n"));
+            let values = data(json!({"X": "a\"b'\n- c: d", "Y": 1}));
+            if let Ok(loaded) = load(&text, Format::Yaml) {
+                let definition = loaded.definition;
+                let renderer = Renderer::new(Outside::default());
+                let _ = renderer.task(&definition, "a", &values);
+                let _ = renderer.except(&definition, "a", &values);
+                let stored = Loader::new().load_stored(&definition.raw_yaml);
+                prop_assert!(stored.is_ok(), "{text}");
+            }
+        }
+    }
+}

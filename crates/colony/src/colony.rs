@@ -34,18 +34,9 @@ pub(crate) struct Colony {
 
 impl Colony {
     /// Makes the data directory and opens what is in it. Errors are the settings' fault.
-    pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         settings.data_dir.create()?;
-        let config = StoreConfig {
-            exclusive: true,
-            ..StoreConfig::new(settings.database.clone())
-        };
-        let store = Store::open(&config).map_err(|error| {
-            let told = format!("failed to {error}");
-            anyhow::Error::new(error).context(told)
-        });
-        // The error's own text is in the context already; only its causes are to follow.
-        let store = store.map_err(without_own_text)?;
+        let store = open_store(settings).await?;
         settings.data_dir.create_parts()?;
         let objects = LocalFileSystem::new_with_prefix(settings.data_dir.objects())
             .context("failed to open the object store in the data directory")?
@@ -92,6 +83,17 @@ impl Colony {
     }
 }
 
+/// Opens the database, which may wait for a server, on a thread that may wait.
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let config = StoreConfig {
+        exclusive: true,
+        ..StoreConfig::new(settings.database.clone())
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&config)).await;
+    let opened = opened.context("the opening of the database broke")?;
+    opened.map_err(|error| failed_to(error, "failed"))
+}
+
 /// A colony at work.
 pub(crate) struct Running {
     engine: Engine,
@@ -124,14 +126,13 @@ impl Running {
     }
 }
 
-/// Keeps what an error says once, followed by its causes.
-fn without_own_text(error: anyhow::Error) -> anyhow::Error {
-    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let (first, causes) = (texts.first(), texts.iter().skip(2));
-    let mut whole = first.cloned().unwrap_or_default();
-    for cause in causes {
-        whole.push_str(": ");
-        whole.push_str(cause);
+/// An error whose own text reads after "failed to …", behind what failed and before its causes.
+fn failed_to(error: impl std::error::Error, what: &str) -> anyhow::Error {
+    let mut text = format!("{what} to {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
     }
-    anyhow::Error::msg(whole)
+    anyhow::Error::msg(text)
 }

@@ -40,6 +40,7 @@ pub(crate) fn bench(name: &str, arguments: &[&str]) -> Result<(), Failure> {
     match name {
         "store" => with_services(&interrupt, &mut bench("colony-store")),
         "template" => interrupt.run(&mut bench("colony-template")),
+        "engine" => with_services(&interrupt, &mut bench("colony")),
         other => Err(Failure::Usage(format!("there is no benchmark `{other}`"))),
     }
 }

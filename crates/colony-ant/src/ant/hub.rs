@@ -4,6 +4,8 @@
 //! an outbox. So a queen that is busy sending can always get rid of its messages, whatever is in
 //! the way of the ant's. Attempts send their own log, before they hand their report to the loop.
 
+mod leaving;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,13 @@ use super::timetable::{Timetable, arm, take_due};
 use super::{AntError, Shutdown};
 use crate::attempt::{self, Crew, Ending};
 use crate::stop::{self, Wish, Wishes};
-use crate::sweep::{self, Stray};
+use crate::work_root::Scan;
 
-/// After a hard stop: time for killed processes to go, for reports to be acknowledged, and for
-/// messages to leave, on top of the grace between soft and hard.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
+/// Of one processor, looking at all processes takes no more than one part in so many.
+const SCAN_SHARE: u32 = 25;
+
+/// Time between two looks at all processes, at least.
+const SCAN_PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// What the ant knows about an attempt.
 enum Slot {
@@ -33,7 +37,10 @@ enum Slot {
         give_back: bool,
     },
     /// Over, but the queen has not acknowledged the report.
-    Reported(Box<Report>),
+    Reported {
+        report: Box<Report>,
+        said_at: Instant,
+    },
 }
 
 /// The loop.
@@ -43,7 +50,9 @@ pub(super) struct Hub {
     heartbeat: Duration,
     slots: BTreeMap<AttemptRef, Slot>,
     attempts: JoinSet<(AttemptRef, Ending)>,
-    scans: JoinSet<Vec<Stray>>,
+    scans: JoinSet<Scan>,
+    /// CPU time of the last scan.
+    scan_took: Duration,
     outbox: VecDeque<AntMessage>,
     times: Timetable,
     /// Whether no new work is taken.
@@ -57,7 +66,7 @@ pub(super) struct Hub {
 enum Happening {
     Message(Option<QueenMessage>),
     Ended(Result<(AttemptRef, Ending), JoinError>),
-    Strays(Vec<Stray>),
+    Scanned(Scan),
     Sent,
     SoftStop,
     HardStop,
@@ -77,6 +86,7 @@ impl Hub {
             slots: BTreeMap::new(),
             attempts: JoinSet::new(),
             scans: JoinSet::new(),
+            scan_took: Duration::ZERO,
             outbox: VecDeque::new(),
             times: Timetable::default(),
             draining: false,
@@ -92,7 +102,7 @@ impl Hub {
                 Happening::Message(None) => self.link_is_gone(),
                 Happening::Ended(Ok((attempt, ending))) => self.ended(attempt, ending),
                 Happening::Ended(Err(error)) => self.broke(&error),
-                Happening::Strays(strays) => self.kill_strays(&strays),
+                Happening::Scanned(scan) => self.scanned(scan),
                 Happening::Sent => {}
                 Happening::SoftStop => self.drain(),
                 Happening::HardStop => self.stop_all("the ant is shutting down"),
@@ -111,7 +121,7 @@ impl Hub {
         tokio::select! {
             message = self.from_queen.recv(), if !self.link_closed => Happening::Message(message),
             Some(ended) = self.attempts.join_next() => Happening::Ended(ended),
-            Some(strays) = self.scans.join_next() => Happening::Strays(strays.unwrap_or_default()),
+            Some(Ok(scan)) = self.scans.join_next() => Happening::Scanned(scan),
             permit = self.crew.to_queen.reserve(), if !self.outbox.is_empty() => {
                 // A closed link shows where messages come from.
                 let message = self.outbox.pop_front();
@@ -143,7 +153,7 @@ impl Hub {
     /// A link that was opened anew: the queen may have missed reports.
     fn welcomed_again(&mut self, heartbeat_ms: u64) {
         self.heartbeat = Duration::from_millis(heartbeat_ms.max(1));
-        self.repeat_reports();
+        self.repeat_reports(Instant::now());
     }
 
     fn start(&mut self, order: Box<Order>) {
@@ -153,7 +163,7 @@ impl Hub {
             return;
         }
         match self.slots.get(&attempt) {
-            Some(Slot::Reported(report)) => {
+            Some(Slot::Reported { report, .. }) => {
                 self.outbox.push_back(AntMessage::Report(report.clone()));
                 return;
             }
@@ -190,7 +200,7 @@ impl Hub {
     }
 
     fn lease_lost(&mut self, attempt: AttemptRef) {
-        if let Some(Slot::Reported(_)) = self.slots.get(&attempt) {
+        if let Some(Slot::Reported { .. }) = self.slots.get(&attempt) {
             self.forget(attempt);
         }
         let reason = "its lease is lost".to_owned();
@@ -198,7 +208,7 @@ impl Hub {
     }
 
     fn acknowledged(&mut self, attempt: AttemptRef, accepted: bool) {
-        if let Some(Slot::Reported(_)) = self.slots.get(&attempt) {
+        if let Some(Slot::Reported { .. }) = self.slots.get(&attempt) {
             if !accepted {
                 tracing::warn!(%attempt, "the report was refused: another lease is current");
             }
@@ -215,14 +225,13 @@ impl Hub {
     }
 
     fn ended(&mut self, attempt: AttemptRef, ending: Ending) {
-        arm(
-            &mut self.times.stray_scan,
-            self.crew.config.periods.stray_scan,
-        );
+        self.plan_scan();
         match ending {
             Ending::Report(report) => {
                 self.outbox.push_back(AntMessage::Report(report.clone()));
-                self.slots.insert(attempt, Slot::Reported(report));
+                let said_at = Instant::now();
+                self.slots
+                    .insert(attempt, Slot::Reported { report, said_at });
                 arm(
                     &mut self.times.repeat,
                     self.crew.config.periods.report_repeat,
@@ -255,47 +264,16 @@ impl Hub {
         }
     }
 
-    fn link_is_gone(&mut self) {
-        self.link_closed = true;
-        self.stop_all("the queen is gone");
-    }
-
-    fn drain(&mut self) {
-        self.draining = true;
-        arm(
-            &mut self.times.hard_stop,
-            self.crew.config.periods.drain_grace,
-        );
-    }
-
-    fn stop_all(&mut self, reason: &str) {
-        self.draining = true;
-        self.stopped = true;
-        self.times.hard_stop = None;
-        let patience = self.crew.config.periods.stop_grace + GIVE_UP_AFTER;
-        arm(&mut self.times.give_up, patience);
-        for slot in self.slots.values_mut() {
-            if let Slot::Running {
-                wishes, give_back, ..
-            } = slot
-            {
-                *give_back = true;
-                let reason = reason.to_owned();
-                wishes.make(Wish::Abandon { reason });
-            }
-        }
-    }
-
     fn look_at_clock(&mut self) {
         if take_due(&mut self.times.heartbeat) {
             self.beat();
         }
         if take_due(&mut self.times.repeat) {
-            self.repeat_reports();
+            let before = Instant::now().checked_sub(self.crew.config.periods.report_repeat);
+            self.repeat_reports(before.unwrap_or_else(Instant::now));
         }
         if take_due(&mut self.times.stray_scan) {
-            let root = self.crew.root.path().to_owned();
-            self.scans.spawn_blocking(move || sweep::find(&root));
+            self.scan();
         }
         if take_due(&mut self.times.hard_stop) {
             self.stop_all("the grace time of the ant's shutdown is over");
@@ -314,66 +292,54 @@ impl Hub {
         self.outbox.push_back(AntMessage::Heartbeat { running });
     }
 
-    fn repeat_reports(&mut self) {
-        let waiting = self
-            .outbox
-            .iter()
-            .any(|message| matches!(message, AntMessage::Report(_)));
-        for slot in self.slots.values() {
-            if let Slot::Reported(report) = slot {
-                arm(
-                    &mut self.times.repeat,
-                    self.crew.config.periods.report_repeat,
-                );
-                if !waiting {
+    /// Says again what was not acknowledged, of what was last said `before`.
+    fn repeat_reports(&mut self, before: Instant) {
+        let now = Instant::now();
+        let mut next = None;
+        for slot in self.slots.values_mut() {
+            if let Slot::Reported { report, said_at } = slot {
+                if *said_at <= before {
+                    *said_at = now;
                     self.outbox.push_back(AntMessage::Report(report.clone()));
                 }
+                next = next.into_iter().chain([*said_at]).min();
             }
         }
+        self.times.repeat = next.map(|said_at| said_at + self.crew.config.periods.report_repeat);
     }
 
-    fn kill_strays(&self, strays: &[Stray]) {
+    /// Sooner when a directory is wanted back, and never so often that it costs much.
+    fn plan_scan(&mut self) {
+        let pause = match self.crew.root.has_spare() {
+            true => self.crew.config.periods.stray_scan,
+            false => SCAN_PAUSE_MIN,
+        };
+        let at = Instant::now() + pause.max(self.scan_took * SCAN_SHARE);
+        let alarm = self.times.stray_scan.get_or_insert(at);
+        *alarm = at.min(*alarm);
+    }
+
+    fn scan(&mut self) {
+        let crew = Arc::clone(&self.crew);
+        self.scans.spawn_blocking(move || crew.root.scan());
+    }
+
+    fn scanned(&mut self, scan: Scan) {
         let running: Vec<String> = self.running().map(|attempt| attempt.to_string()).collect();
-        for stray in strays
-            .iter()
-            .filter(|stray| !running.contains(&stray.attempt))
-        {
-            stray.kill();
+        for stray in &scan.strays {
+            if !running.contains(&stray.attempt) {
+                stray.kill();
+            }
         }
+        self.scan_took = scan.took;
+        self.crew.root.settle(scan.rested);
     }
 
     fn running(&self) -> impl Iterator<Item = AttemptRef> {
         self.slots.iter().filter_map(|(attempt, slot)| match slot {
             Slot::Running { .. } => Some(*attempt),
-            Slot::Reported(_) => None,
+            Slot::Reported { .. } => None,
         })
-    }
-
-    fn is_done(&self) -> bool {
-        let gave_up = self.times.give_up.is_some_and(|at| at <= Instant::now());
-        let told = self.outbox.is_empty() && self.slots.is_empty();
-        let nobody_listens = self.link_closed && self.running().next().is_none();
-        self.draining && (gave_up || told || nobody_listens)
-    }
-
-    /// The last look around: nothing that was started may be left.
-    async fn leave(&mut self) {
-        let unfinished: Vec<AttemptRef> = self.running().collect();
-        self.attempts.shutdown().await;
-        for attempt in unfinished {
-            tracing::error!(%attempt, "an attempt did not stop in time");
-            // A queen that does not listen learns it from the lease.
-            let _ = self
-                .crew
-                .to_queen
-                .try_send(AntMessage::GiveBack { attempt });
-        }
-        let root = self.crew.root.path().to_owned();
-        self.scans.spawn_blocking(move || sweep::find(&root));
-        self.slots.clear();
-        while let Some(strays) = self.scans.join_next().await {
-            self.kill_strays(&strays.unwrap_or_default());
-        }
     }
 }
 

@@ -111,6 +111,19 @@ impl Attempt<'_> {
         let end = watch.follow().await;
         self.keep(capture, phase);
         self.judge(end, phase, limits, command)
+            .inspect_err(|trouble| self.note(trouble))
+    }
+
+    fn note(&mut self, trouble: &Trouble) {
+        match trouble {
+            Trouble::Failed(Failure::Exited { code, .. }) => {
+                self.log.notice(&format!("exit code {code}"));
+            }
+            Trouble::Failed(Failure::Signalled { signal, .. }) => {
+                self.log.notice(&format!("ended by signal {signal}"));
+            }
+            _ => {}
+        }
     }
 
     fn new_capture(&mut self) -> Capture {
@@ -172,13 +185,6 @@ impl Attempt<'_> {
                 message: format!("follow `{}`: {error}", masked()),
             },
         };
-        match &failure {
-            Failure::Exited { code, .. } => self.log.notice(&format!("exit code {code}")),
-            Failure::Signalled { signal, .. } => {
-                self.log.notice(&format!("ended by signal {signal}"));
-            }
-            _ => {}
-        }
         Err(Trouble::Failed(failure))
     }
 }

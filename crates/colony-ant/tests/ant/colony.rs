@@ -25,6 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An ant and the queen's end of its link.
 pub(crate) struct Colony {
     pub(crate) dir: TempDir,
+    pub(crate) work_root: PathBuf,
     pub(crate) store: Arc<InMemory>,
     pub(crate) to_ant: mpsc::Sender<QueenMessage>,
     pub(crate) from_ant: mpsc::Receiver<AntMessage>,
@@ -48,6 +49,7 @@ impl Colony {
         let mut config = AntConfig::new("test-ant", dir.path().join("work-root"));
         config.periods.stop_grace = Duration::from_millis(500);
         change(&mut config);
+        let work_root = config.work_root.clone();
         let (to_queen, mut from_ant) = mpsc::channel(8);
         let (to_ant, from_queen) = mpsc::channel(8);
         let store = Arc::new(InMemory::new());
@@ -74,6 +76,7 @@ impl Colony {
             .unwrap();
         Self {
             dir,
+            work_root,
             store,
             to_ant,
             from_ant,
@@ -82,10 +85,6 @@ impl Colony {
             ant,
             logs: BTreeMap::new(),
         }
-    }
-
-    pub(crate) fn work_root(&self) -> PathBuf {
-        self.dir.path().join("work-root")
     }
 
     pub(crate) async fn tell(&self, message: QueenMessage) {
@@ -189,10 +188,10 @@ impl Colony {
     pub(crate) async fn end(self) {
         self.shutdown.drain();
         soon(self.ant).await.unwrap().unwrap();
-        let left: Vec<_> = std::fs::read_dir(self.dir.path().join("work-root"))
+        let left: Vec<_> = std::fs::read_dir(&self.work_root)
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
-            .filter(|name| name != ".lock")
+            .filter(|name| name != ".lock" && name != ".spare")
             .collect();
         assert!(left.is_empty(), "{left:?} was left");
     }

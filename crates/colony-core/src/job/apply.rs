@@ -101,7 +101,7 @@ fn job_timed_out(walk: &mut Walk<'_>) -> Result<(), Refused> {
         code,
         "job did not end within its timeout: context deadline exceeded",
     );
-    match walk.run().phase {
+    match walk.run.phase {
         Phase::Walking | Phase::Retrying => {
             let verdict = Verdict {
                 state: JobState::Failed,
@@ -122,7 +122,7 @@ fn cancel_asked(walk: &mut Walk<'_>) -> Result<(), Refused> {
         state: JobState::Cancelled,
         error: Some(error),
     };
-    match walk.run().phase {
+    match walk.run.phase {
         Phase::Walking | Phase::Retrying | Phase::Suspended => {
             walk.end_request(&verdict);
             walk.end_early(verdict, StopReason::Cancelled);
@@ -137,7 +137,7 @@ fn cancel_asked(walk: &mut Walk<'_>) -> Result<(), Refused> {
 }
 
 fn expect_phase(walk: &Walk<'_>, event: &'static str, phase: Phase) -> Result<(), Refused> {
-    if walk.run().phase == phase {
+    if walk.run.phase == phase {
         Ok(())
     } else {
         Err(refused(walk, event))
@@ -150,7 +150,7 @@ fn expect_task<'w>(
     name: &str,
     state: JobTaskState,
 ) -> Result<&'w TaskRun, Refused> {
-    let task = walk.run().tasks.get(name);
+    let task = walk.run.tasks.get(name);
     task.filter(|task| task.state == state)
         .ok_or_else(|| Refused {
             task: Some((name.to_owned(), task.map(|task| task.state))),
@@ -161,7 +161,7 @@ fn expect_task<'w>(
 fn refused(walk: &Walk<'_>, event: &'static str) -> Refused {
     Refused {
         event,
-        phase: walk.run().phase,
+        phase: walk.run.phase,
         task: None,
     }
 }

@@ -79,7 +79,10 @@ impl Renderer {
         data: &TemplateData,
     ) -> Result<Task, RenderCause> {
         let fragment = fragment_of(definition, task_type).ok_or(RenderCause::NotFound)?;
-        let view = structural_view(&fragment.text).ok();
+        let is_templated = is_template(&fragment.text);
+        let view = structural_view(&fragment.text)
+            .ok()
+            .filter(|_| is_templated);
         let own = view
             .as_ref()
             .map(|view| self.own_variables(&view.root, data));
@@ -119,14 +122,17 @@ impl Renderer {
         for (name, value) in self.own_variables(fragment, &data).iter() {
             data.insert(name, value);
         }
+        let params = sub_workflow.input_params.iter_mut();
+        let mut params: HashMap<String, _> = params
+            .map(|param| (param.name.clone(), &mut param.value))
+            .collect();
         for (name, node) in named_values(node) {
             let text = match &node.kind {
                 Kind::Scalar(scalar) if scalar.opaque => self.text(&scalar.text, &data),
                 _ => continue,
             };
-            let mut params = sub_workflow.input_params.iter_mut();
-            if let Some(param) = params.find(|param| param.name == name) {
-                param.value = text.unwrap_or_default();
+            if let Some(value) = params.get_mut(name) {
+                **value = text.unwrap_or_default();
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The state of a running template, and one arm per operation.
 
 use super::range::Loop;
-use super::{Operand, Texts};
-use crate::code::{CallSite, Callee, Chunk, Index, Op, Program};
+use super::{Binding, Operand, Texts};
+use crate::builtins::index;
+use crate::code::{CallSite, Callee, Chunk, DOLLAR, Index, Op, Program};
 use crate::error::{Error, Fault};
 use crate::fmt::{Printer, Sink};
 use crate::function::Param;
@@ -32,14 +33,14 @@ impl From<String> for Stop {
 pub(super) enum Frame<'p> {
     Scope {
         variables: usize,
-        dot: Operand,
+        dot: Binding,
     },
     Loop(Loop),
     Call {
         chunk: &'p Chunk,
         at: usize,
         base: usize,
-        dot: Operand,
+        dot: Binding,
     },
 }
 
@@ -51,10 +52,10 @@ pub(crate) struct Machine<'p> {
     /// The next operation.
     pub(super) at: usize,
     stack: Vec<Operand>,
-    pub(super) variables: Vec<(Index, Operand)>,
+    pub(super) variables: Vec<(Index, Binding)>,
     /// Where the variables of the running template begin.
     pub(super) base: usize,
-    pub(super) dot: Operand,
+    pub(super) dot: Binding,
     pub(super) frames: Vec<Frame<'p>>,
     pub(super) depth: usize,
     output: Sink,
@@ -70,7 +71,7 @@ impl<'p> Machine<'p> {
         stop: &'p dyn Fn() -> bool,
     ) -> Self {
         let main = program.templates.get(&program.name).copied().unwrap_or(0);
-        let dot = Some(data.clone()).filter(|data| !data.is_nil());
+        let dot = Binding::new(Some(data.clone()).filter(|data| !data.is_nil()));
         Self {
             program,
             limits,
@@ -78,7 +79,7 @@ impl<'p> Machine<'p> {
             chunk: &program.chunks[main],
             at: 0,
             stack: Vec::new(),
-            variables: vec![(0, dot.clone())],
+            variables: vec![(DOLLAR, dot.clone())],
             base: 0,
             dot,
             frames: Vec::new(),
@@ -123,6 +124,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Counts steps; looks at the caller's check from time to time.
+    #[inline]
     pub(super) fn charge(&mut self, steps: u64) -> Result<(), Stop> {
         let before = self.steps;
         self.steps += steps;
@@ -153,14 +155,14 @@ impl<'p> Machine<'p> {
             Op::Text => self.text()?,
             Op::Const(index) => self.push(Some(self.program.constants[index as usize].clone())),
             Op::Nil => self.push(None),
-            Op::Dot => self.push(self.dot.clone()),
+            Op::Dot => self.push(self.dot.value.clone()),
             Op::DotField(name) => {
-                let value = self.field(self.dot.as_ref(), name)?;
+                let value = self.field(self.dot.value.as_ref(), name)?;
                 self.push(value);
             }
             Op::Variable(name) => {
                 let slot = self.variable(name)?;
-                self.push(self.variables[slot].1.clone());
+                self.push(self.variables[slot].1.value.clone());
             }
             Op::Field(name) => {
                 let receiver = self.pop();
@@ -178,6 +180,11 @@ impl<'p> Machine<'p> {
                 }
             }
             Op::Check(param) => check(self.stack.last().and_then(Option::as_ref), param)?,
+            Op::RefuseBoxedDot => refuse_boxed(&self.dot)?,
+            Op::RefuseBoxed(name) => {
+                let slot = self.variable(name)?;
+                refuse_boxed(&self.variables[slot].1)?;
+            }
             Op::Call(site) => self.call(site)?,
             Op::Decide(or, to) => self.decide(or, to),
             Op::Nip => {
@@ -190,11 +197,11 @@ impl<'p> Machine<'p> {
             }
             Op::Declare(name) => {
                 let value = self.stack.last().cloned().flatten();
-                self.variables.push((name, value));
+                self.variables.push((name, Binding::new(value)));
             }
             Op::Assign(name) => {
                 let value = self.stack.last().cloned().flatten();
-                self.assign(name, value)?;
+                self.assign(name, Binding::new(value))?;
             }
             Op::Print => self.print()?,
             Op::Drop => drop(self.pop()),
@@ -207,7 +214,7 @@ impl<'p> Machine<'p> {
             Op::WithOrJump(to) => {
                 let value = self.pop();
                 if is_true(&value) {
-                    self.dot = value;
+                    self.dot = Binding::new(value);
                 } else {
                     self.at = to as usize;
                 }
@@ -225,10 +232,12 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn push(&mut self, value: Operand) {
         self.stack.push(value);
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Operand {
         self.stack.pop().flatten()
     }
@@ -255,6 +264,7 @@ impl<'p> Machine<'p> {
         self.check_output()
     }
 
+    #[inline]
     fn check_output(&self) -> Result<(), Stop> {
         if self.output.is_full() {
             let message = format!(
@@ -280,12 +290,13 @@ impl<'p> Machine<'p> {
         })
     }
 
-    pub(super) fn assign(&mut self, name: Index, value: Operand) -> Result<(), Stop> {
+    pub(super) fn assign(&mut self, name: Index, value: Binding) -> Result<(), Stop> {
         let slot = self.variable(name)?;
         self.variables[slot].1 = value;
         Ok(())
     }
 
+    #[inline]
     fn field(&self, receiver: Option<&Value>, name: Index) -> Result<Operand, Stop> {
         let name = &self.program.names[name as usize];
         match receiver {
@@ -367,6 +378,7 @@ impl<'p> Machine<'p> {
     }
 }
 
+#[inline]
 pub(super) fn is_true(value: &Operand) -> bool {
     value.as_ref().is_some_and(Value::is_true)
 }
@@ -389,4 +401,15 @@ fn check(value: Option<&Value>, param: Param) -> Result<(), Stop> {
             )))
         }
     }
+}
+
+/// `slice` takes no index that is still inside of an `interface{}`.
+fn refuse_boxed(binding: &Binding) -> Result<(), Stop> {
+    if binding.boxed {
+        return Err(Stop::Failed(format!(
+            "error calling slice: {}",
+            index::BOXED
+        )));
+    }
+    Ok(())
 }

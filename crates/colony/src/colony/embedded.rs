@@ -98,12 +98,10 @@ async fn serve(engine: Engine, link: AntLink) -> Result<(), EngineError> {
 fn finished(ended: Result<Result<(), AntError>, JoinError>) -> anyhow::Result<()> {
     match ended {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            let told = format!("failed to run the ant inside this process: failed to {error}");
-            Err(super::without_own_text(
-                anyhow::Error::new(error).context(told),
-            ))
-        }
+        Ok(Err(error)) => Err(super::failed_to(
+            error,
+            "the ant inside this process failed",
+        )),
         Err(error) => Err(anyhow::Error::new(error).context("the ant inside this process broke")),
     }
 }

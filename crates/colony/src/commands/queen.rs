@@ -33,7 +33,9 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         .local_addr()
         .context("failed to learn the address of the listener")?
         .to_string();
-    let colony = Colony::open(settings).or_bad_input()?;
+    let colony = Colony::open(settings).await.or_bad_input()?;
+    // One that was killed has left its address, where somebody else may listen by now.
+    settings.data_dir.remove_address();
     token::prepare(colony.engine(), &settings.data_dir).await?;
     let mut running = colony.start(settings)?;
 

@@ -40,7 +40,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<Exit, Problem> {
 
 async fn run_job(job: Job, settings: &Settings, style: Style) -> Result<Exit, Problem> {
     let signals = Signals::listen()?;
-    let colony = Colony::open(settings).or_bad_input()?;
+    let colony = Colony::open(settings).await.or_bad_input()?;
     let leftovers = cancel_leftovers(colony.engine()).await?;
     let events = colony.engine().watch();
     let request = job.submit(colony.engine()).await.or_bad_input()?;
@@ -53,14 +53,13 @@ async fn run_job(job: Job, settings: &Settings, style: Style) -> Result<Exit, Pr
     let mut follower = Follower::new(request.id, tracker, display, events, signals);
     let outcome = follower.follow(&mut running).await;
     let engine = running.engine().clone();
-    let summary = report::summarize(&engine, request.id, &settings.data_dir).await;
     let (display, signals) = follower.into_parts();
     let hurry = outcome
         .as_ref()
         .is_ok_and(|outcome| *outcome == Outcome::Hurried);
     running.end(hurry_up(hurry, signals)).await?;
     let outcome = outcome?;
-    display.finish(&summary?);
+    display.finish(&report::summarize(&engine, request.id, &settings.data_dir).await?);
     Ok(outcome.exit())
 }
 

@@ -1,8 +1,8 @@
 //! The actions: `if`, `with`, `range`, `else`, `end`, `break`, `continue`, `define`, `template`, `block`.
 
 use super::{
-    Block, Fault, Index, Limit, Op, Open, Outer, Parser, PipeId, RangeSite, Reference, Span, Token,
-    TokenKind, literal,
+    Block, Fault, Index, Limit, Op, Open, Outer, Parser, PipeId, RangeSite, RawReference, Span,
+    Token, TokenKind, literal,
 };
 use crate::analysis::ReferenceKind;
 
@@ -104,11 +104,7 @@ impl Parser<'_> {
 
     fn range_site(&mut self, pipe: PipeId) -> usize {
         let pipe = &self.arena.pipes[pipe];
-        let variables = pipe
-            .variables
-            .iter()
-            .map(|(name, _)| self.writer.name(name.as_bytes()))
-            .collect();
+        let variables = pipe.variables.iter().map(|(name, _)| *name).collect();
         let assigns = pipe.assigns;
         let ranges = &mut self.writer.program.ranges;
         ranges.push(RangeSite {
@@ -280,13 +276,14 @@ impl Parser<'_> {
     }
 
     fn find_template(&mut self, name: &str, span: Span) -> Index {
-        self.references.push(Reference::new(
-            ReferenceKind::Template,
-            name.to_owned(),
-            Vec::new(),
+        let name_text = crate::text::Text::from(name);
+        self.references.push(RawReference {
+            kind: ReferenceKind::Template,
             span,
-            false,
-        ));
+            base: span,
+            keys: vec![name_text],
+            from_data: false,
+        });
         let index = self.writer.name(name.as_bytes());
         self.writer.op(Op::FindTemplate(index), span);
         index
