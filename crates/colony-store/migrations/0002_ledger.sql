@@ -183,8 +183,13 @@ CREATE TABLE job_runs (
     skip_cleanup  {bool} NOT NULL
 ){clustered};
 CREATE INDEX job_runs_request ON job_runs (request_id);
-CREATE INDEX job_runs_slots ON job_runs (schedule_key) WHERE occupies_slot;
 CREATE INDEX job_runs_deadline ON job_runs (deadline_at) WHERE deadline_at IS NOT NULL;
+
+-- How many runs of a schedule key hold a slot: the sum of job_runs.occupies_slot, kept with each change.
+CREATE TABLE slots (
+    schedule_key {text} PRIMARY KEY,
+    taken        {int} NOT NULL
+){clustered};
 
 -- What the engine knows of a job's task: its latest record in the run.
 CREATE TABLE job_tasks (

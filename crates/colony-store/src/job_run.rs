@@ -81,7 +81,7 @@ pub fn insert_job_run(
     tx.execute(
         "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, job_state, \
          phase, occupies_slot, pass, job_retries, retried, paused_count, task_runs, skip_cleanup) \
-         VALUES ($1, $2, $3, $4, $5, 'READY', 'suspended', TRUE, 0, 0, $6, $7, 0, FALSE)",
+         VALUES ($1, $2, $3, $4, $5, 'READY', 'suspended', FALSE, 0, 0, $6, $7, 0, FALSE)",
         &[
             &new.run_id,
             &new.request_id,
@@ -247,11 +247,9 @@ pub fn set_control(
 ///
 /// The database's.
 pub fn slots_taken(tx: &mut Tx<'_>, schedule_key: &str) -> Result<u32, StoreError> {
-    tx.query_one(
-        "SELECT COUNT(*) FROM job_runs WHERE occupies_slot AND schedule_key = $1",
-        &[&schedule_key],
-    )?
-    .get(0)
+    let sql = "SELECT taken FROM slots WHERE schedule_key = $1";
+    let row = tx.query_opt(sql, &[&schedule_key])?;
+    row.map_or(Ok(0), |row| row.get(0))
 }
 
 /// Runs whose deadline passed.

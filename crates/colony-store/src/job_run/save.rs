@@ -77,6 +77,14 @@ pub fn save_job_run(
     Ok(task_ids)
 }
 
+/// A suspended run gives its slot to others.
+fn occupies_slot(phase: Phase) -> bool {
+    match phase {
+        Phase::Walking | Phase::Retrying | Phase::Stopping | Phase::Cleaning => true,
+        Phase::Suspended | Phase::Ended => false,
+    }
+}
+
 /// How a run's counters move (`foreman-api` 8.3).
 #[derive(Default, PartialEq)]
 struct Counts {
@@ -101,11 +109,18 @@ fn save_run(
     after: &JobRun,
     job_state: JobState,
 ) -> Result<(), StoreError> {
-    let ended = after.phase == Phase::Ended;
     // Only a run that follows its path can run out of time.
     let clocked = matches!(after.phase, Phase::Walking | Phase::Retrying);
     let deadline = clocked.then_some(after.deadline);
-    let occupies_slot = !ended && after.phase != Phase::Suspended;
+    let occupies_slot = occupies_slot(after.phase);
+    let taken = i64::from(occupies_slot) - i64::from(self::occupies_slot(before.run.phase));
+    if taken != 0 {
+        tx.execute(
+            "INSERT INTO slots (schedule_key, taken) VALUES ($1, $2) \
+             ON CONFLICT (schedule_key) DO UPDATE SET taken = slots.taken + $2",
+            &[&before.schedule_key, &taken],
+        )?;
+    }
     tx.execute(
         "UPDATE job_runs SET job_state = $2, phase = $3, occupies_slot = $4, pass = $5, \
          job_retries = $6, retried = $7, paused_count = $8, task_runs = $9, deadline_at = $10, \

@@ -1,5 +1,7 @@
 //! Running one statement on SQLite.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -9,6 +11,9 @@ use uuid::Uuid;
 use crate::error::{DriverError, StoreError, excerpt};
 use crate::row::{Cell, Columns, Row};
 use crate::value::Param;
+
+/// Texts whose columns are remembered; lists with filters make texts of their own.
+const KNOWN_COLUMNS_MAX: usize = 1024;
 
 /// Runs a statement; returns the number of rows changed, or given when it gives rows.
 pub(crate) fn execute(
@@ -43,13 +48,7 @@ pub(crate) fn query(
     params: &[Param<'_>],
 ) -> Result<Vec<Row>, StoreError> {
     let mut statement = prepare(connection, sql, params)?;
-    let columns = Arc::new(Columns {
-        statement: excerpt(sql),
-        names: statement
-            .column_names()
-            .map(str::to_owned)
-            .collect::<Vec<_>>(),
-    });
+    let columns = columns(&statement, sql);
     let mut rows = statement.raw_query();
     let mut result = Vec::new();
     while let Some(row) = rows.next().map_err(|error| refused(sql, error))? {
@@ -60,6 +59,27 @@ pub(crate) fn query(
         result.push(Row::new(Arc::clone(&columns), cells));
     }
     Ok(result)
+}
+
+/// The names of a statement's columns, read once per text and thread: texts are few and fixed.
+fn columns(statement: &CachedStatement<'_>, sql: &str) -> Arc<Columns> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<Box<str>, Arc<Columns>>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(columns) = known.get(sql) {
+            return Arc::clone(columns);
+        }
+        let columns = Arc::new(Columns {
+            statement: excerpt(sql),
+            names: statement.column_names().map(str::to_owned).collect(),
+        });
+        if known.len() >= KNOWN_COLUMNS_MAX {
+            known.clear();
+        }
+        known.insert(sql.into(), Arc::clone(&columns));
+        columns
+    })
 }
 
 /// Runs several statements without parameters.
@@ -89,13 +109,14 @@ fn bind(
 ) -> Result<(), StoreError> {
     let mut highest = 0;
     for index in 1..=statement.parameter_count() {
-        let name = statement.parameter_name(index).unwrap_or("?").to_owned();
+        let name = statement.parameter_name(index).unwrap_or("?");
         let number = name
             .strip_prefix('$')
             .and_then(|number| number.parse::<usize>().ok());
         let Some((number, param)) =
             number.and_then(|number| Some((number, params.get(number.checked_sub(1)?)?)))
         else {
+            let name = name.to_owned();
             return Err(parameter(sql, name, "there is no value for it"));
         };
         highest = highest.max(number);
