@@ -33,6 +33,10 @@ impl Actions {
 
     /// Does it all.
     pub(crate) fn carry_out(self, engine: &Engine) {
+        // Watchers first: they hear of the end of a task before the start of the next.
+        for (request_id, kind) in self.events {
+            engine.tell(request_id, kind);
+        }
         for attempt in self.ended {
             engine.live_logs.forget(attempt);
         }
@@ -49,9 +53,6 @@ impl Actions {
             engine
                 .ants
                 .send(&holder, QueenMessage::Cancel { attempt, reason });
-        }
-        for (request_id, kind) in self.events {
-            engine.tell(request_id, kind);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Engine`] is what API, dashboard and command line call. Every change is one transaction of
 //! the store: it loads a run, asks `colony-core` for a decision, and stores the new state together
-//! with its effects ([`advance`]). What must happen outside follows after the commit, from rows or
+//! with its effects (`advance`). What must happen outside follows after the commit, from rows or
 //! as a nudge to one of the loops:
 //!
 //! | loop | wakes on | does |

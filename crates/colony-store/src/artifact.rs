@@ -90,7 +90,8 @@ impl ArtifactRow {
     }
 }
 
-/// Stores the row of an artifact whose bytes are in place.
+/// Stores the row of an artifact whose bytes are in place. Without a user it belongs to the one who
+/// submitted the request.
 ///
 /// # Errors
 ///
@@ -102,7 +103,7 @@ pub fn insert_artifact(tx: &mut Tx<'_>, new: &ArtifactRow) -> Result<(), StoreEr
     };
     let sql = format!(
         "INSERT INTO artifacts ({COLUMNS}, artifact_group, deleted, updated_at) VALUES ($1, $2, \
-         $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', FALSE, $18)"
+         COALESCE(NULLIF($3, ''), (SELECT user_id FROM requests WHERE id = $4), ''), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', FALSE, $18)"
     );
     tx.execute(
         &sql,

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use colony_template::{Functions, Limits, Template, Value};
 use serde_json::{Value as Json, json};
 
-/// How long each cell of the table is measured, in each round.
-const ROUND: Duration = Duration::from_millis(40);
+/// How long each cell of the table is measured.
+const CELL: Duration = Duration::from_secs(1);
 
-/// How many rounds; the best one counts, which leaves out what else the machine does.
-const ROUNDS: usize = 20;
+/// How many calls are timed together.
+const CALLS: u32 = 4;
 
 const FRAGMENT: &str = r#"{{- define "env" }}
   {{- range $name, $value := . }}
@@ -121,20 +121,18 @@ fn fragment_data() -> Json {
     })
 }
 
-/// The best time of one call.
+/// The best time of one call, over short batches: what else the machine does disturbs most of them
+/// a little, but not all.
 fn measure(mut run: impl FnMut()) -> Duration {
-    let round = || {
-        let (started, mut calls) = (Instant::now(), 0u32);
-        while started.elapsed() < ROUND {
-            for _ in 0..8 {
-                run();
-            }
-            calls += 8;
+    let (started, mut best) = (Instant::now(), Duration::MAX);
+    while started.elapsed() < CELL {
+        let batch = Instant::now();
+        for _ in 0..CALLS {
+            run();
         }
-        started.elapsed() / calls
-    };
-    let mut round = round;
-    (0..ROUNDS).map(|_| round()).min().unwrap_or_default()
+        best = best.min(batch.elapsed() / CALLS);
+    }
+    best
 }
 
 /// Times of parsing and of rendering, and what was rendered.

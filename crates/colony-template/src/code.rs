@@ -32,6 +32,8 @@ pub(crate) enum Op {
     DotField(Index),
     /// Push a variable.
     Variable(Index),
+    /// Push the field of a variable; the same as `Variable` and `Field`.
+    VariableField(Index, Index),
     /// Replace the top by its field.
     Field(Index),
     /// As `Field`, but it was given arguments, which a field cannot take.

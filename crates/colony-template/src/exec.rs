@@ -1,7 +1,9 @@
 //! The machine that runs the code of a template: a loop over flat code, with its own stacks.
 
+mod call;
 mod control;
 mod machine;
+mod names;
 mod range;
 mod texts;
 

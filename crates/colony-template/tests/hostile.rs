@@ -161,12 +161,17 @@ fn widths_and_repeated_doubling_are_bounded() {
         render(r#"{{printf "%1000000000d" 1}}"#, &Value::Nil).unwrap(),
         "%!(NOVERB)%!(EXTRA int=1)"
     );
+    let tight = Limits {
+        output_bytes: 4 << 20,
+        text_bytes: 4 << 20,
+        ..Limits::default()
+    };
     let wide = r#"{{range 100}}{{printf "%1000000d" 1}}{{end}}"#;
-    check_limit(wide, &Limits::default(), Limit::OutputBytes);
+    check_limit(wide, &tight, Limit::TextBytes);
     let kept = r#"{{range 1000}}{{$x := printf "%1000000.1000000f" 1.5}}{{end}}"#;
-    check_limit(kept, &Limits::default(), Limit::TextBytes);
+    check_limit(kept, &tight, Limit::TextBytes);
     let doubled = r#"{{$x := "ab"}}{{range 99}}{{$x = print $x $x}}{{end}}"#;
-    check_limit(doubled, &Limits::default(), Limit::TextBytes);
+    check_limit(doubled, &tight, Limit::TextBytes);
 }
 
 #[test]

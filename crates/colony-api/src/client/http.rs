@@ -17,6 +17,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the queen may be silent within an answer. Longer than any long poll.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long an idle connection is kept: shorter than a queen keeps it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A client of one queen. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
@@ -118,14 +121,22 @@ impl Client {
         self.checked(response).await
     }
 
+    /// Sends a request. One that only reads is sent again when a kept connection turns out to be
+    /// closed: the queen may have been restarted meanwhile.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        request.send().await.map_err(|source| {
-            let url = self.url().to_owned();
-            if source.is_connect() {
-                ClientError::Connect { url, source }
-            } else {
-                ClientError::Transport { url, source }
-            }
+        let request = request.build().map_err(|source| self.transport(source))?;
+        let reads = request.method() == Method::GET;
+        let again = reads.then(|| request.try_clone()).flatten();
+        let sent = match (self.http.execute(request).await, again) {
+            (Err(error), Some(again)) if is_stale(&error) => self.http.execute(again).await,
+            (sent, _) => sent,
+        };
+        sent.map_err(|source| match source.is_connect() {
+            true => ClientError::Connect {
+                url: self.url().to_owned(),
+                source,
+            },
+            false => self.transport(source),
         })
     }
 
@@ -199,6 +210,7 @@ fn build(base: &Url) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none());
     if base.scheme() == "http" {
         // Looks for no certificates, which a small machine may not have.
@@ -208,6 +220,11 @@ fn build(base: &Url) -> Result<reqwest::Client, reqwest::Error> {
         builder = builder.no_proxy();
     }
     builder.build()
+}
+
+/// No answer began, though there was a connection.
+fn is_stale(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 fn is_local(base: &Url) -> bool {

@@ -43,15 +43,16 @@ pub(super) async fn download(
     Name(id): Name,
 ) -> Answer {
     let (row, content) = state.engine.open_artifact(&caller, &id).await?;
-    let body = match content {
-        ArtifactContent::Text(text) => Body::from(text),
-        ArtifactContent::Stream(stream) => Body::from_stream(stream),
+    let (length, body): (HeaderValue, Body) = match content {
+        // Not the size of the row: NUL is stored as another character.
+        ArtifactContent::Text(text) => (text.len().into(), Body::from(text)),
+        ArtifactContent::Stream(stream) => (row.size_bytes.into(), Body::from_stream(stream)),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type(&row));
     headers.insert(CONTENT_DISPOSITION, disposition(&row.name));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(row.size_bytes));
+    headers.insert(CONTENT_LENGTH, length);
     Ok(response)
 }
 

@@ -132,9 +132,36 @@ fn new_line(text: &mut Vec<u8>, depth: usize) {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_answer() {
+        async fn broken() -> &'static str {
+            panic!("a secret of this test");
+        }
+        let router: Router = Router::new()
+            .route("/", get(broken))
+            .layer(from_fn(catch_panics));
+        let response = TowerToHyperService::new(router)
+            .call(Request::new(Body::empty()))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = to_bytes(response.into_body(), 1000).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            text.contains("Internal") && !text.contains("secret"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn indenting_changes_white_space_only() {

@@ -29,10 +29,10 @@ pub struct Route {
     handler: MethodRouter<ServerState>,
 }
 
-/// Adds routes of one path, one line each: method, permission, handler.
+/// The routes of one path, one line each: method, permission, handler.
 macro_rules! path {
-    ($routes:ident, $path:literal, $($method:ident $resource:ident $action:ident => $handler:expr),+ $(,)?) => {$(
-        $routes.push(Route {
+    ($path:literal, $($method:ident $resource:ident $action:ident => $handler:expr),+) => {
+        vec![$(Route {
             method: method(stringify!($method)),
             path: $path,
             permission: Permission {
@@ -40,8 +40,8 @@ macro_rules! path {
                 action: stringify!($action),
             },
             handler: $method($handler),
-        });
-    )+};
+        }),+]
+    };
 }
 
 fn method(name: &str) -> Method {
@@ -55,40 +55,41 @@ fn method(name: &str) -> Method {
 /// All routes.
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
-    let mut all = Vec::new();
-    path!(all, "/api/jobs/definitions",
-        get    JobDefinition Query   => definitions::list,
-        post   JobDefinition Create  => definitions::save);
-    path!(all, "/api/jobs/definitions/{id}",
-        get    JobDefinition View    => definitions::view,
-        delete JobDefinition Delete  => definitions::delete);
-    path!(all, "/api/jobs/definitions/{id}/yaml",
-        get    JobDefinition View    => definitions::yaml);
-    path!(all, "/api/jobs/definitions/{id}/disable",
-        post   JobDefinition Disable => definitions::disable);
-    path!(all, "/api/jobs/definitions/{id}/enable",
-        post   JobDefinition Enable  => definitions::enable);
+    let paths = [
+        path!("/api/jobs/definitions",
+            get    JobDefinition Query   => definitions::list,
+            post   JobDefinition Create  => definitions::save),
+        path!("/api/jobs/definitions/{id}",
+            get    JobDefinition View    => definitions::view,
+            delete JobDefinition Delete  => definitions::delete),
+        path!("/api/jobs/definitions/{id}/yaml",
+            get    JobDefinition View    => definitions::yaml),
+        path!("/api/jobs/definitions/{id}/disable",
+            post   JobDefinition Disable => definitions::disable),
+        path!("/api/jobs/definitions/{id}/enable",
+            post   JobDefinition Enable  => definitions::enable),
 
-    path!(all, "/api/jobs/requests",
-        get    JobRequest    Query   => requests::list,
-        post   JobRequest    Submit  => requests::submit);
-    path!(all, "/api/jobs/requests/{id}",
-        get    JobRequest    View    => requests::view);
-    path!(all, "/api/jobs/requests/{id}/logs",
-        get    JobRequest    View    => logs::page);
-    path!(all, "/api/jobs/requests/{id}/cancel",
-        post   JobRequest    Cancel  => requests::cancel);
-    path!(all, "/api/jobs/requests/{id}/restart",
-        post   JobRequest    Restart => requests::restart);
+        path!("/api/jobs/requests",
+            get    JobRequest    Query   => requests::list,
+            post   JobRequest    Submit  => requests::submit),
+        path!("/api/jobs/requests/{id}",
+            get    JobRequest    View    => requests::view),
+        path!("/api/jobs/requests/{id}/logs",
+            get    JobRequest    View    => logs::page),
+        path!("/api/jobs/requests/{id}/cancel",
+            post   JobRequest    Cancel  => requests::cancel),
+        path!("/api/jobs/requests/{id}/restart",
+            post   JobRequest    Restart => requests::restart),
 
-    path!(all, "/api/artifacts",
-        get    Artifact      Query   => artifacts::list);
-    path!(all, "/api/artifacts/{id}/download",
-        get    Artifact      View    => artifacts::download);
+        path!("/api/artifacts",
+            get    Artifact      Query   => artifacts::list),
+        path!("/api/artifacts/{id}/download",
+            get    Artifact      View    => artifacts::download),
 
-    path!(all, "/api/health",
-        get    Health        Query   => health::health);
-    all
+        path!("/api/health",
+            get    Health        Query   => health::health),
+    ];
+    paths.into_iter().flatten().collect()
 }
 
 /// The Jobs API. Paths that it does not know answer in its own words.

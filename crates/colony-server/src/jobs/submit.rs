@@ -36,7 +36,7 @@ pub(super) fn checked(body: SubmitRequest) -> Result<Submit, ApiError> {
         parent_id: body
             .parent_id
             .filter(|id| !id.is_empty())
-            .map(parent_id)
+            .map(|id| parent_id(&id))
             .transpose()?,
         scheduled_at: body.scheduled_at.and_then(Time::get),
     })
@@ -53,7 +53,7 @@ fn text(path: &str, text: Option<String>) -> Result<String, ApiError> {
     Ok(text)
 }
 
-fn parent_id(id: String) -> Result<RequestId, ApiError> {
+fn parent_id(id: &str) -> Result<RequestId, ApiError> {
     let parsed = id.parse();
     parsed.map_err(|error| ApiError::invalid("parent_id", format!("{error}")))
 }

@@ -78,6 +78,24 @@ both_databases! {
         });
     }
 
+    /// A log with a NUL is one byte shorter than what is stored of it.
+    fn a_log_with_nul_is_readable(store) {
+        block_on(async {
+            let kit = Kit::with_auth(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save(TWO).await;
+            let id = kit.submit_id("two").await;
+            ant.work(End { log: line("a\0b"), ..End::default() }).await;
+            ant.work(End::default()).await;
+            let request = kit.wait(&id, "COMPLETED").await;
+            let log = find(&request, "LOGS");
+            let answer = kit.get(log["url"].as_str().unwrap()).await;
+            assert_eq!(answer.text(), line("a\u{fffd}b"));
+            assert_eq!(log["user_id"], request["user_id"]);
+            assert_eq!(log["organization_id"], "default");
+        });
+    }
+
     fn unknown_artifacts_answer_404(store) {
         block_on(async {
             let kit = Kit::new(&store).await;

@@ -37,11 +37,11 @@ fn nightly_json() -> Value {
         "retention_days_for_cancelled": 0, "disabled": false, "public_plugin": false,
         "required_params": [], "tags": "big", "methods": "SHELL",
         "tasks": [
-            task_json("fetch", json!({
+            task_json("fetch", &json!({
                 "retry": 2, "on_completed": "publish", "on_exit_code": {"COMPLETED": "publish"},
                 "script": ["./fetch.sh"], "environment": {"A": "b"}
             })),
-            task_json("publish", json!({"script": ["./publish.sh"], "tags": ["big"]})),
+            task_json("publish", &json!({"script": ["./publish.sh"], "tags": ["big"]})),
         ],
         "created_at": "<time>", "updated_at": "<time>", "job_variables": {"Region": "eu"},
         "notify": null, "resources": resources(), "triggers": []
@@ -55,7 +55,7 @@ fn resources() -> Value {
     })
 }
 
-fn task_json(task_type: &str, differs: Value) -> Value {
+fn task_json(task_type: &str, differs: &Value) -> Value {
     let mut task = json!({
         "id": "<id>", "job_definition_id": "<id>", "task_type": task_type, "method": "SHELL",
         "description": "", "allow_failure": false, "allow_start_if_completed": false,

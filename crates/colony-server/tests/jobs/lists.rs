@@ -138,7 +138,6 @@ both_databases! {
                 ("methods=SHELL&job_type:in=a,c", "a c"),
                 ("q=First", "a"),
                 ("q=gpu", "c"),
-                ("q=c", "c"),
             ] {
                 let found = members(&kit, &format!("{DEFINITIONS}?{query}"), "job_type").await;
                 assert_eq!(found.join(" "), expected, "{query}");

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use crate::kit::{Kit, TWO, redacted};
 
-fn service(name: &str, failures: u32, successes: u32, error: Value) -> Value {
-    let (consecutive_failures, consecutive_success) = match &error {
+fn service(name: &str, failures: u32, successes: u32, error: &Value) -> Value {
+    let (consecutive_failures, consecutive_success) = match error {
         Value::Null => (0, successes),
         _ => (failures, 0),
     };
@@ -28,8 +28,8 @@ both_databases! {
             for checks in 1..=2 {
                 let health = kit.get("/api/health").await.expect(200);
                 let expected = json!({
-                    "overall_status": service("Health-Monitor", 0, checks, Value::Null),
-                    "dependent_service_statuses": [service("database", 0, checks, Value::Null)]
+                    "overall_status": service("Health-Monitor", 0, checks, &Value::Null),
+                    "dependent_service_statuses": [service("database", 0, checks, &Value::Null)]
                 });
                 assert_eq!(redacted(&health), expected);
             }
@@ -37,8 +37,8 @@ both_databases! {
             let health = kit.get("/api/health").await.expect(503);
             let error = json!("the database cannot be read");
             let expected = json!({
-                "overall_status": service("Health-Monitor", 1, 2, error.clone()),
-                "dependent_service_statuses": [service("database", 1, 2, error)]
+                "overall_status": service("Health-Monitor", 1, 2, &error),
+                "dependent_service_statuses": [service("database", 1, 2, &error)]
             });
             assert_eq!(redacted(&health), expected);
         });

@@ -1,20 +1,17 @@
 //! The state of a running template, and one arm per operation.
 
+use super::call::check;
+use super::names::refuse_boxed;
 use super::range::Loop;
 use super::{Binding, Operand, Texts};
-use crate::builtins::index;
-use crate::code::{CallSite, Callee, Chunk, DOLLAR, Index, Op, Program};
+use crate::code::{Chunk, DOLLAR, Index, Op, Program};
 use crate::error::{Error, Fault};
 use crate::fmt::{Printer, Sink};
-use crate::function::Param;
 use crate::limits::{Limit, Limits};
 use crate::value::Value;
 
 /// How many steps pass between two looks at the caller's check.
 const STEPS_PER_CHECK: u64 = 256;
-
-/// How many variables are looked through for the price of one step.
-const VARIABLES_PER_STEP: usize = 16;
 
 /// Why a template does not go on.
 #[derive(Debug)]
@@ -51,7 +48,7 @@ pub(crate) struct Machine<'p> {
     pub(super) chunk: &'p Chunk,
     /// The next operation.
     pub(super) at: usize,
-    stack: Vec<Operand>,
+    pub(super) stack: Vec<Operand>,
     pub(super) variables: Vec<(Index, Binding)>,
     /// Where the variables of the running template begin.
     pub(super) base: usize,
@@ -59,7 +56,7 @@ pub(crate) struct Machine<'p> {
     pub(super) frames: Vec<Frame<'p>>,
     pub(super) depth: usize,
     output: Sink,
-    texts: Texts,
+    pub(super) texts: Texts,
     steps: u64,
 }
 
@@ -140,7 +137,7 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    fn check_time(&self) -> Result<(), Stop> {
+    pub(super) fn check_time(&self) -> Result<(), Stop> {
         if (self.stop)() {
             return Err(Stop::Limit(
                 Limit::Stopped,
@@ -163,6 +160,11 @@ impl<'p> Machine<'p> {
             Op::Variable(name) => {
                 let slot = self.variable(name)?;
                 self.push(self.variables[slot].1.value.clone());
+            }
+            Op::VariableField(variable, name) => {
+                let slot = self.variable(variable)?;
+                let value = self.field(self.variables[slot].1.value.as_ref(), name)?;
+                self.push(value);
             }
             Op::Field(name) => {
                 let receiver = self.pop();
@@ -276,58 +278,6 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    /// The slot of the innermost variable with a name.
-    fn variable(&mut self, name: Index) -> Result<usize, Stop> {
-        let own = &self.variables[self.base..];
-        let back = own.iter().rev().position(|(declared, _)| *declared == name);
-        let slot = back.map(|back| self.variables.len() - 1 - back);
-        self.charge((back.unwrap_or(own.len()) / VARIABLES_PER_STEP) as u64)?;
-        slot.ok_or_else(|| {
-            Stop::Failed(format!(
-                "undefined variable: {}",
-                self.program.names[name as usize]
-            ))
-        })
-    }
-
-    pub(super) fn assign(&mut self, name: Index, value: Binding) -> Result<(), Stop> {
-        let slot = self.variable(name)?;
-        self.variables[slot].1 = value;
-        Ok(())
-    }
-
-    #[inline]
-    fn field(&self, receiver: Option<&Value>, name: Index) -> Result<Operand, Stop> {
-        let name = &self.program.names[name as usize];
-        match receiver {
-            None => Ok(None),
-            Some(Value::Map(map)) => Ok(map.get_bytes(name.as_bytes()).cloned()),
-            Some(Value::Nil) => Err(Stop::Failed(format!(
-                "nil pointer evaluating interface {{}}.{name}"
-            ))),
-            Some(other) => Err(Stop::Failed(format!(
-                "can't evaluate field {name} in type {}",
-                other.type_name()
-            ))),
-        }
-    }
-
-    fn field_with_args(&mut self, name: Index) -> Result<(), Stop> {
-        match self.pop() {
-            Some(Value::Map(_)) => {
-                let name = &self.program.names[name as usize];
-                Err(Stop::Failed(format!(
-                    "{name} is not a method but has arguments"
-                )))
-            }
-            receiver => {
-                let value = self.field(receiver.as_ref(), name)?;
-                self.push(value);
-                Ok(())
-            }
-        }
-    }
-
     fn decide(&mut self, or: bool, to: Index) {
         if self.stack.last().is_some_and(|top| is_true(top) == or) {
             self.at = to as usize;
@@ -335,81 +285,9 @@ impl<'p> Machine<'p> {
             self.stack.pop();
         }
     }
-
-    fn call(&mut self, site: Index) -> Result<(), Stop> {
-        let program = self.program;
-        let CallSite {
-            name,
-            callee,
-            args,
-            piped,
-        } = &program.calls[site as usize];
-        let mut from = self.stack.len() - args;
-        if let Some(param) = *piped {
-            from -= 1;
-            self.stack[from..].rotate_left(1);
-            check(self.stack.last().and_then(Option::as_ref), param)?;
-        }
-        let result = match callee {
-            Callee::Builtin(builtin) => builtin.run(&self.stack[from..], &mut self.texts),
-            Callee::Host(function) => {
-                let args: Vec<Value> = self
-                    .stack
-                    .drain(from..)
-                    .map(Option::unwrap_or_default)
-                    .collect();
-                let result = function.run(&args).map_err(Stop::Failed);
-                result.and_then(|value| self.texts.charge(&value).map(|()| Some(value)))
-            }
-        };
-        self.stack.truncate(from);
-        let named = |stop| match stop {
-            Stop::Failed(message) => Stop::Failed(format!(
-                "error calling {}: {message}",
-                program.names[*name as usize]
-            )),
-            limit @ Stop::Limit(..) => limit,
-        };
-        self.push(result.map_err(named)?);
-        if matches!(callee, Callee::Host(_)) {
-            self.check_time()?;
-        }
-        Ok(())
-    }
 }
 
 #[inline]
 pub(super) fn is_true(value: &Operand) -> bool {
     value.as_ref().is_some_and(Value::is_true)
-}
-
-/// Whether a value may be passed for a parameter.
-fn check(value: Option<&Value>, param: Param) -> Result<(), Stop> {
-    let name = param.type_name();
-    match value {
-        None if param.takes_nil() => Ok(()),
-        None => Err(Stop::Failed(format!("invalid value; expected {name}"))),
-        Some(value) if param.accepts(value) => Ok(()),
-        Some(value) => {
-            let found = if value.is_nil() {
-                "interface {}".into()
-            } else {
-                value.type_name()
-            };
-            Err(Stop::Failed(format!(
-                "wrong type for value; expected {name}; got {found}"
-            )))
-        }
-    }
-}
-
-/// `slice` takes no index that is still inside of an `interface{}`.
-fn refuse_boxed(binding: &Binding) -> Result<(), Stop> {
-    if binding.boxed {
-        return Err(Stop::Failed(format!(
-            "error calling slice: {}",
-            index::BOXED
-        )));
-    }
-    Ok(())
 }

@@ -45,6 +45,8 @@ pub(crate) fn parse(
 struct Open {
     kind: Block,
     span: Span,
+    /// Where its `Enter` is.
+    enter: usize,
     /// How many variables there were before it.
     variables: usize,
     has_else: bool,

@@ -12,7 +12,7 @@ use crate::value::Value;
 
 /// What is still to be written of a pipeline; a stack of these takes the place of recursion.
 #[derive(Clone, Copy)]
-enum Task {
+pub(super) enum Task {
     Pipe(PipeId),
     Command {
         pipe: PipeId,
@@ -34,16 +34,19 @@ enum Task {
 impl Writer {
     /// Writes the code that leaves the value of a pipeline on the stack.
     pub(super) fn pipe(&mut self, arena: &Arena, pipe: PipeId, functions: &Functions) {
+        let mut tasks = std::mem::take(&mut self.tasks);
+        tasks.push(Task::Pipe(pipe));
         let mut writing = PipeWriter {
             writer: self,
             arena,
             functions,
-            tasks: vec![Task::Pipe(pipe)],
+            tasks,
             jumps: Vec::new(),
         };
         while let Some(task) = writing.tasks.pop() {
             writing.run(task);
         }
+        self.tasks = writing.tasks;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::compile::Task;
 use crate::code::{Chunk, Index, Op, Program};
 use crate::error::Span;
 use crate::text::Text;
@@ -12,6 +13,8 @@ pub(super) struct Writer {
     pub(super) program: Program,
     chunk: Chunk,
     names: HashMap<Text, Index>,
+    /// An empty list that is kept for its memory.
+    pub(super) tasks: Vec<Task>,
 }
 
 impl Writer {
@@ -25,6 +28,7 @@ impl Writer {
             program: Program::default(),
             chunk,
             names: HashMap::new(),
+            tasks: Vec::new(),
         };
         writer.name(b"$");
         writer
@@ -76,8 +80,11 @@ impl Writer {
 
     pub(super) fn op(&mut self, op: Op, span: Span) -> usize {
         self.chunk.blank &= matches!(op, Op::Text | Op::Return);
-        if let (Op::Field(name), Some(last @ Op::Dot)) = (op, self.chunk.code.last_mut()) {
-            *last = Op::DotField(name);
+        if let Some(last) = self.chunk.code.last_mut()
+            && let Some(both) = fused(*last, op)
+        {
+            *last = both;
+            self.chunk.spans[self.chunk.code.len() - 1] = span;
             return self.chunk.code.len() - 1;
         }
         self.chunk.code.push(op);
@@ -89,6 +96,11 @@ impl Writer {
         let blank = self.chunk.blank && source[span.range()].trim().is_empty();
         self.op(Op::Text, span);
         self.chunk.blank = blank;
+    }
+
+    /// Makes an operation do nothing.
+    pub(super) fn skip(&mut self, at: usize) {
+        self.chunk.code[at] = Op::Jump(at as Index + 1);
     }
 
     /// Makes a jump lead to what is written next.
@@ -126,5 +138,20 @@ impl Writer {
     pub(super) fn fail(&mut self, message: String, span: Span) {
         let fault = self.fault(message);
         self.op(Op::Fail(fault), span);
+    }
+}
+
+/// One operation that does the work of two. Only where no jump can lead between them: a jump leads
+/// to the end of an operand, and what is fused here is one operand, or what must follow its end.
+fn fused(last: Op, op: Op) -> Option<Op> {
+    match (last, op) {
+        (Op::Dot, Op::Field(name)) => Some(Op::DotField(name)),
+        (Op::Variable(variable), Op::Field(name)) => Some(Op::VariableField(variable, name)),
+        // These treat nil as they treat a missing value.
+        (
+            Op::Unwrap,
+            Op::Print | Op::Drop | Op::JumpUnless(_) | Op::WithOrJump(_) | Op::RangeStart(_),
+        ) => Some(op),
+        _ => None,
     }
 }
