@@ -2,6 +2,7 @@
 //! one step before a command begins.
 
 mod layers;
+mod parse;
 mod resolve;
 mod table;
 

@@ -128,7 +128,7 @@ impl Queen {
             .job_requests(&list)
             .await
             .expect("the list of requests");
-        u64::try_from(page.total_records).unwrap_or(0)
+        page.total_records
     }
 
     /// From just before the call of submit to the first instruction of the task's shell, which
@@ -165,7 +165,10 @@ impl Queen {
             job_type: "mark".to_owned(),
             ..SubmitRequest::default()
         };
-        submit.params.insert("N".to_owned(), number.into());
+        submit
+            .params
+            .get_or_insert_default()
+            .insert("N".to_owned(), number.into());
         let start = SystemTime::now();
         let request = self.client.submit(&submit).await.expect("the job is known");
         let wait = Duration::from_secs(30);

@@ -26,7 +26,8 @@ const MESSAGES_PER_ATTEMPT: usize = 8;
 /// An ant at work, and the side of the queen that listens to it.
 pub(super) struct EmbeddedAnt {
     shutdown: Shutdown,
-    ant: JoinHandle<Result<(), AntError>>,
+    /// None once it was seen to have ended.
+    ant: Option<JoinHandle<Result<(), AntError>>>,
     served: JoinHandle<Result<(), EngineError>>,
 }
 
@@ -57,7 +58,7 @@ impl EmbeddedAnt {
             embedded: true,
         };
         Ok(Self {
-            ant: tokio::spawn(worker.run(shutdown.clone())),
+            ant: Some(tokio::spawn(worker.run(shutdown.clone()))),
             served: tokio::spawn(serve(colony.engine.clone(), link)),
             shutdown,
         })
@@ -65,21 +66,23 @@ impl EmbeddedAnt {
 
     /// Resolves when the ant ends without having been asked.
     pub(super) async fn failed(&mut self) -> anyhow::Error {
-        match finished((&mut self.ant).await) {
-            Ok(()) => anyhow::anyhow!("the ant ended by itself"),
+        let Some(ant) = &mut self.ant else {
+            return std::future::pending().await;
+        };
+        let ended = finished(ant.await);
+        self.ant = None;
+        match ended {
+            Ok(()) => anyhow::anyhow!("the ant inside this process ended by itself"),
             Err(error) => error,
         }
     }
 
     /// Lets it drain; once `hurry` resolves, no longer.
-    pub(super) async fn end(mut self, hurry: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub(super) async fn end(self, hurry: impl Future<Output = ()>) -> anyhow::Result<()> {
         self.shutdown.drain();
-        let ended = tokio::select! {
-            ended = &mut self.ant => ended,
-            () = hurry => {
-                self.shutdown.now();
-                (&mut self.ant).await
-            }
+        let ended = match self.ant {
+            Some(ant) => finished(drained(ant, &self.shutdown, hurry).await),
+            None => Ok(()),
         };
         // The ant's end of the link is closed: the other side takes back what is left and ends.
         let served = self
@@ -87,7 +90,22 @@ impl EmbeddedAnt {
             .await
             .context("the queen's side of the ant broke")?;
         served.context("failed to take back the leases of the ant")?;
-        finished(ended)
+        ended
+    }
+}
+
+/// Waits for an ant that was told to end.
+async fn drained<T>(
+    mut ant: JoinHandle<T>,
+    shutdown: &Shutdown,
+    hurry: impl Future<Output = ()>,
+) -> Result<T, JoinError> {
+    tokio::select! {
+        ended = &mut ant => ended,
+        () = hurry => {
+            shutdown.now();
+            ant.await
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use super::notice::{Notice, NoticeKind, TaskEnd};
 /// Lines of output kept for a task that fails.
 const TAIL_LINES: usize = 10;
 
+/// The stream of lines that the ant wrote, not the commands.
+const SYSTEM: &str = "system";
+
 /// A wait shorter than this is not worth a word: the next event ends it.
 const WAIT_WORTH_A_WORD: Duration = Duration::from_secs(1);
 
@@ -134,7 +137,7 @@ impl Tracker {
         };
         let mut active = self.active.get_mut(task);
         let lines = text.lines().filter_map(cri::parse).map(|line| {
-            if let Some(active) = &mut active {
+            if let Some(active) = active.as_mut().filter(|_| line.stream != SYSTEM) {
                 active.tail.push_back(line.text.clone());
                 if active.tail.len() > TAIL_LINES {
                     active.tail.pop_front();

@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use colony_core::method::Method;
-use colony_spec::duration::parse_duration;
 use colony_store::Database;
 
 use super::layers::{Layers, Origin};
+use super::parse::{
+    CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_database, parse_grace,
+    parse_listen, parse_log, parse_method, parse_path, parse_switch, parse_url, words,
+};
 use super::table::{
     ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR,
     DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, Setting, TOKEN, URL,
 };
 use crate::data_dir::DataDir;
-
-/// Methods that the ant inside a queen has executors for.
-const ANT_CAN: &[Method] = &[Method::Shell];
-
-const CAPACITY_MAX: u32 = 1000;
 
 /// Where toolchains are: who runs a job in a shell expects them to be found as in that shell.
 const TOOLCHAINS: &str = "CARGO_HOME,RUSTUP_HOME,RUSTUP_TOOLCHAIN,GOPATH,JAVA_HOME";
@@ -89,13 +87,7 @@ impl Settings {
         let listen = reader.read(&LISTEN, || "127.0.0.1:7777".to_owned(), parse_listen)?;
         let auth = reader.read(&AUTH, || "on".to_owned(), parse_switch)?;
         let ant = reader.ant(profile)?;
-        let drain_grace = reader.read(
-            &DRAIN_GRACE,
-            || "30s".to_owned(),
-            |text| {
-                parse_duration(text).map_err(|error| format!("{error}; give one such as 30s or 5m"))
-            },
-        )?;
+        let drain_grace = reader.read(&DRAIN_GRACE, || "30s".to_owned(), parse_grace)?;
         let default_method = match profile {
             Profile::Run => Method::Shell,
             Profile::Queen => Method::Kubernetes,
@@ -230,87 +222,6 @@ fn default_data_dir(profile: Profile) -> String {
 fn default_capacity() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (2 * cores).clamp(4, CAPACITY_MAX as usize).to_string()
-}
-
-fn parse_path(text: &str) -> Result<DataDir, String> {
-    match text {
-        "" => Err("give the path of a directory".to_owned()),
-        path => Ok(DataDir::at(path)),
-    }
-}
-
-fn parse_database(text: &str) -> Result<Database, String> {
-    Database::parse(text).map_err(|error| format!("failed to {error}"))
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.replace("localhost:", "127.0.0.1:")
-        .parse()
-        .map_err(|_| "give ADDRESS:PORT, such as 127.0.0.1:7777 or [::1]:7777".to_owned())
-}
-
-fn parse_switch(text: &str) -> Result<bool, String> {
-    match &*text.to_lowercase() {
-        "on" | "true" | "yes" => Ok(true),
-        "off" | "false" | "no" => Ok(false),
-        _ => Err("give on or off".to_owned()),
-    }
-}
-
-fn parse_method(text: &str) -> Result<Method, String> {
-    text.to_uppercase().parse().map_err(|_| {
-        let names: Vec<&str> = Method::ALL.iter().map(|method| method.as_str()).collect();
-        format!(
-            "`{text}` is no method; the methods are {}",
-            names.join(", ")
-        )
-    })
-}
-
-fn parse_ant_methods(text: &str) -> Result<Vec<Method>, String> {
-    let methods: Vec<Method> = words(text).map(parse_method).collect::<Result<_, _>>()?;
-    let missing = methods.iter().find(|method| !ANT_CAN.contains(method));
-    if methods.is_empty() || missing.is_some() {
-        let can: Vec<&str> = ANT_CAN.iter().map(|method| method.as_str()).collect();
-        return Err(format!(
-            "the ant inside a queen can do {}; for no ant at all set `ant.enabled` to off",
-            can.join(", ")
-        ));
-    }
-    Ok(methods)
-}
-
-fn parse_capacity(text: &str) -> Result<u32, String> {
-    let number = text.trim().parse::<u32>().ok();
-    number
-        .filter(|number| (1..=CAPACITY_MAX).contains(number))
-        .ok_or_else(|| format!("give a number from 1 to {CAPACITY_MAX}"))
-}
-
-fn parse_log(text: &str) -> Result<String, String> {
-    let rule = "give a level (error, warn, info, debug, trace, off) or module=level pairs";
-    match text.parse::<tracing_subscriber::EnvFilter>() {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{error}; {rule}")),
-    }
-}
-
-fn parse_url(text: &str) -> Result<Option<String>, String> {
-    let good = text.is_empty() || text.starts_with("http://") || text.starts_with("https://");
-    match good {
-        true => Ok(optional(text.trim_end_matches('/'))),
-        false => Err("give a URL such as http://127.0.0.1:7777".to_owned()),
-    }
-}
-
-fn optional(text: &str) -> Option<String> {
-    Some(text.to_owned()).filter(|text| !text.is_empty())
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]

@@ -259,6 +259,18 @@ fn outcomes_are_single(database: Database, tasks: usize) {
     assert_eq!(count(completed), tasks);
     assert_eq!(count("SELECT COUNT(*) FROM leases"), 0);
     assert_eq!(count("SELECT COUNT(*) FROM ready_tasks"), 0);
-    let interrupted = "SELECT COUNT(*) FROM attempts WHERE outcome = 'given_back'";
-    assert!(count(interrupted) > 0, "no kill hit a task");
+    let interrupted = count("SELECT COUNT(*) FROM attempts WHERE outcome = 'given_back'");
+    assert!(interrupted > 0, "no kill hit a task");
+    say(&format!(
+        "{JOBS} jobs survived {KILLS} kills: {tasks} tasks with one accepted outcome each, \
+         {interrupted} attempts were interrupted and repeated"
+    ));
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "shown with --nocapture, to see how hard the kills hit"
+)]
+fn say(text: &str) {
+    eprintln!("{text}");
 }

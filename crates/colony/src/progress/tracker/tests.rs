@@ -59,12 +59,12 @@ fn a_task_that_is_tried_twice_counts_attempts_and_time_from_the_first() {
             .is_empty()
     );
     tracker.hear(event(3_000, started(2, 1)));
-    let text = "T stdout F one\nT stderr F two\n".to_owned();
+    let text = "T stdout F one\nT stderr F two\nT system F bye\n".to_owned();
     let output = RunEventKind::Output {
         attempt: attempt(2),
         text,
     };
-    assert_eq!(tracker.hear(event(3_100, output)).len(), 2);
+    assert_eq!(tracker.hear(event(3_100, output)).len(), 3);
     let notices = tracker.hear(event(4_000, changed(JobTaskState::Completed, "0")));
     let NoticeKind::TaskEnded(end) = &notices[0].kind else {
         panic!("{notices:?}");
