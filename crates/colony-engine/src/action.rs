@@ -13,6 +13,8 @@ use crate::event::RunEventKind;
 pub(crate) struct Actions {
     /// A request became eligible or a slot free.
     pub(crate) schedule: bool,
+    /// A run gave back its slot.
+    pub(crate) slot_freed: bool,
     /// A task became ready.
     pub(crate) dispatch: bool,
     /// The earliest time at which something new is due.
@@ -45,6 +47,9 @@ impl Actions {
         }
         if self.schedule {
             engine.nudges.scheduler.notify_one();
+        }
+        if self.slot_freed {
+            engine.nudges.slot_freed();
         }
         if let Some(at) = self.due_at {
             engine.nudges.due_at(at);

@@ -154,11 +154,11 @@ impl Advance<'_, '_> {
             Effect::AwaitApproval { task } => {
                 let id = self.before.request_id;
                 request::request_awaits_approval(self.tx, id, &task, self.now)?;
-                self.actions.schedule = true;
+                self.actions.slot_freed = true;
             }
             Effect::EndRequest { state, error } => self.end_request(state, error.as_ref())?,
             Effect::EndRun { state, error } => {
-                self.actions.schedule = true;
+                self.actions.slot_freed = true;
                 let event = RunEventKind::RunEnded { state, error };
                 self.actions.events.push((self.before.request_id, event));
             }

@@ -46,7 +46,8 @@ async fn launch_due(engine: &Engine) -> Result<u32, EngineError> {
     let now = engine.now();
     let ants = engine.ants.rooms();
     let inside = engine.clone();
-    let (actions, launched) = engine
+    engine.nudges.set_short_of_slots(true);
+    let (actions, launched, short) = engine
         .store
         .write(move |tx| {
             let actions = Actions::default();
@@ -56,13 +57,15 @@ async fn launch_due(engine: &Engine) -> Result<u32, EngineError> {
                 now,
                 actions,
                 moved: 0,
+                short_of_slots: false,
             };
             for key in schedule::eligible_keys(tx)? {
                 round.queue(tx, &key)?;
             }
-            Ok::<_, EngineError>((round.actions, round.moved))
+            Ok::<_, EngineError>((round.actions, round.moved, round.short_of_slots))
         })
         .await?;
+    engine.nudges.set_short_of_slots(short);
     actions.carry_out(engine);
     Ok(launched)
 }
@@ -74,6 +77,8 @@ struct Round<'a> {
     now: Timestamp,
     actions: Actions,
     moved: u32,
+    /// Something was passed over for want of a slot.
+    short_of_slots: bool,
 }
 
 impl Round<'_> {
@@ -101,6 +106,7 @@ impl Round<'_> {
                 }
             };
             let slots = row.max_concurrency.saturating_sub(taken + launched);
+            self.short_of_slots |= slots == 0;
             if let Some(reason) = self.obstacle(&row, &compiled, slots) {
                 return self.wait(tx, &request, reason);
             }

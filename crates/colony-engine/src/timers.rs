@@ -26,38 +26,41 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(engine: Engine) {
     loop {
-        match fire(&engine).await {
-            // A full batch: there may be more.
-            Ok(true) => {}
-            Ok(false) => sleep_until_due(&engine).await,
-            Err(error) => {
-                tracing::error!("failed to fire timers: {error}");
-                tokio::time::sleep(FAILURE_PAUSE).await;
-            }
+        let Some(at) = engine.nudges.timers_wake_at() else {
+            engine.nudges.timers_called().await;
+            continue;
+        };
+        let rest = at.since(engine.now());
+        if rest.is_zero() {
+            look(&engine).await;
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = engine.nudges.timers_called() => {}
         }
     }
 }
 
-async fn sleep_until_due(engine: &Engine) {
-    // Before reading what is next, so that what comes meanwhile wakes this loop.
-    engine.nudges.timers_sleep_until(None);
-    let next = engine.store.read(timer::next_due).await;
-    let next = match next {
-        Ok(next) => next,
-        Err(error) => {
-            tracing::error!("failed to read the next due time: {error}");
-            Some(engine.now().after(FAILURE_PAUSE))
-        }
+/// Handles what is due and notes when to look again.
+async fn look(engine: &Engine) {
+    engine.nudges.timers_look();
+    let next = match fire(engine).await {
+        // A full batch: there may be more.
+        Ok(true) => Ok(Some(engine.now())),
+        Ok(false) => engine
+            .store
+            .read(timer::next_due)
+            .await
+            .map_err(EngineError::from),
+        Err(error) => Err(error),
     };
-    engine.nudges.timers_sleep_until(next);
     match next {
-        None => engine.nudges.timers.notified().await,
-        Some(at) => {
-            let sleep = tokio::time::sleep(at.since(engine.now()));
-            tokio::select! {
-                () = sleep => {}
-                () = engine.nudges.timers.notified() => {}
-            }
+        Ok(next) => next.into_iter().for_each(|at| engine.nudges.due_at(at)),
+        Err(error) => {
+            tracing::error!("failed to fire timers: {error}");
+            tokio::time::sleep(FAILURE_PAUSE).await;
+            engine.nudges.due_at(engine.now());
         }
     }
 }

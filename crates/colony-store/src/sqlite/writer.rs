@@ -1,7 +1,11 @@
 //! The writing thread of SQLite: group commit.
 //!
-//! Everything that waits goes into one transaction, each closure in a savepoint of its own, and is
-//! answered after the one commit. The wait for the disk is thus shared by all who wait.
+//! Everything that waits goes into one transaction and is answered after the one commit. The wait
+//! for the disk is thus shared by all who wait.
+//!
+//! A group is first tried without savepoints, which cost a copy of each page that a closure
+//! changes. Only when one of its closures fails after it has changed something is the group rolled
+//! back and run again, with each closure in a savepoint of its own.
 
 use async_channel::Receiver;
 use rusqlite::Connection;
@@ -56,7 +60,9 @@ impl Writer<'_> {
         // A group fails as a whole when SQLite gives up the transaction (disk full) or refuses the
         // commit (a deferred foreign key). Nothing is stored then, so each closure gets a
         // transaction of its own, and only the guilty one fails.
-        let grouped = jobs.len() > 1 && self.write_group(jobs);
+        let grouped = jobs.len() > 1
+            && (self.write_group(jobs, Self::run_bare)
+                || self.write_group(jobs, Self::run_in_savepoint));
         if !grouped {
             for job in jobs {
                 self.write_alone(job.as_mut());
@@ -64,14 +70,12 @@ impl Writer<'_> {
         }
     }
 
-    /// True when the group is committed and every job has its result.
-    fn write_group(&self, jobs: &mut Jobs) -> bool {
+    /// Runs each job by `run`. True when the group is committed and every job has its result.
+    fn write_group(&self, jobs: &mut Jobs, run: fn(&Self, &mut dyn Job) -> bool) -> bool {
         if statement(self.connection, "BEGIN IMMEDIATE").is_err() {
             return false;
         }
-        let done = jobs
-            .iter_mut()
-            .all(|job| self.run_in_savepoint(job.as_mut()))
+        let done = jobs.iter_mut().all(|job| run(self, job.as_mut()))
             && statement(self.connection, "COMMIT").is_ok();
         if done {
             self.counters.commit();
@@ -79,6 +83,15 @@ impl Writer<'_> {
             self.roll_back();
         }
         done
+    }
+
+    /// True when the transaction goes on: the closure succeeded, or failed before it changed
+    /// anything.
+    fn run_bare(&self, job: &mut dyn Job) -> bool {
+        let changes = self.connection.total_changes();
+        let succeeded = job.run(&mut Tx::sqlite(self.connection, self.counters));
+        let untouched = self.connection.total_changes() == changes;
+        !self.connection.is_autocommit() && (succeeded || untouched)
     }
 
     /// True when the transaction goes on, whether or not the closure succeeded.
