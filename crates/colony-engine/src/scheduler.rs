@@ -256,7 +256,7 @@ impl Round<'_> {
             input: request.params.clone(),
             metadata: metadata.to_string(),
         };
-        Ok(job_run::insert_job_run(tx, new, run, self.now)?)
+        Ok(new.into_row(run))
     }
 
     /// Why the request must end without running: a required parameter is missing, or it is

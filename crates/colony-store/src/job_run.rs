@@ -38,6 +38,15 @@ pub struct JobRunRow {
     pub run: JobRun,
     /// Ids of the tasks that were reached.
     pub task_ids: BTreeMap<String, TaskId>,
+    /// What only the rows of a run that is not stored yet need.
+    fresh: Option<FreshRun>,
+}
+
+/// What is written once, when the rows of a run are made.
+#[derive(Debug, Clone)]
+struct FreshRun {
+    input: String,
+    metadata: String,
 }
 
 /// A run to be made.
@@ -61,48 +70,25 @@ pub struct NewJobRun {
     pub metadata: String,
 }
 
-/// Makes the rows of a run that was not launched yet.
-///
-/// # Errors
-///
-/// The database's.
-pub fn insert_job_run(
-    tx: &mut Tx<'_>,
-    new: NewJobRun,
-    run: JobRun,
-    now: Timestamp,
-) -> Result<JobRunRow, StoreError> {
-    tx.execute(
-        "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
-         failed_tasks, created_at, updated_at, started_at) \
-         VALUES ($1, $2, 'running', $3, $4, 0, 0, 0, $5, $5, $5)",
-        &[&new.run_id, &new.org_id, &new.input, &new.metadata, &now],
-    )?;
-    tx.execute(
-        "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, job_state, \
-         phase, occupies_slot, pass, job_retries, retried, paused_count, task_runs, skip_cleanup) \
-         VALUES ($1, $2, $3, $4, $5, 'READY', 'suspended', FALSE, 0, 0, $6, $7, 0, FALSE)",
-        &[
-            &new.run_id,
-            &new.request_id,
-            &new.definition_id,
-            &new.schedule_key,
-            &new.rank,
-            &run.retried,
-            &run.paused_count,
-        ],
-    )?;
-    Ok(JobRunRow {
-        run_id: new.run_id,
-        org_id: new.org_id,
-        request_id: new.request_id,
-        definition_id: new.definition_id,
-        schedule_key: new.schedule_key,
-        rank: new.rank,
-        job_state: JobState::Ready,
-        run,
-        task_ids: BTreeMap::new(),
-    })
+impl NewJobRun {
+    /// The run in memory. [`save_job_run`] makes its rows together with the first decision.
+    pub fn into_row(self, run: JobRun) -> JobRunRow {
+        JobRunRow {
+            run_id: self.run_id,
+            org_id: self.org_id,
+            request_id: self.request_id,
+            definition_id: self.definition_id,
+            schedule_key: self.schedule_key,
+            rank: self.rank,
+            job_state: JobState::Ready,
+            run,
+            task_ids: BTreeMap::new(),
+            fresh: Some(FreshRun {
+                input: self.input,
+                metadata: self.metadata,
+            }),
+        }
+    }
 }
 
 /// Loads a run of a job and locks it until the end of the transaction.
@@ -145,6 +131,7 @@ pub fn lock_job_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<JobRunRow>,
         job_state: row.get(5)?,
         run,
         task_ids,
+        fresh: None,
     }))
 }
 

@@ -8,7 +8,7 @@ use colony_core::plan::Plan;
 use colony_core::state::{JobState, JobTaskState, RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 
-use super::JobRunRow;
+use super::{FreshRun, JobRunRow};
 use crate::error::StoreError;
 use crate::tx::Tx;
 use crate::value::Json;
@@ -47,15 +47,24 @@ pub fn save_job_run(
         new_task_id,
         now,
     } = save;
-    let mut task_ids = before.task_ids.clone();
-    let mut counts = Counts::default();
-    for (name, task) in &after.tasks {
-        let old = before.run.tasks.get(name);
+    let changed: Vec<(&String, &TaskRun)> = after
+        .tasks
+        .iter()
         // Results of an earlier execution count only once the path has reached them.
-        if old == Some(task) || task.pass == 0 {
-            continue;
+        .filter(|(name, task)| before.run.tasks.get(*name) != Some(*task) && task.pass > 0)
+        .collect();
+    let counts = Counts::of(before, &changed);
+    match &before.fresh {
+        Some(fresh) => insert_run(tx, before, after, job_state, &counts, fresh, now)?,
+        None => {
+            update_run(tx, before, after, job_state)?;
+            update_ledger(tx, before, job_state, &counts, now)?;
         }
-        counts.add(old.map(|old| old.state), task.state);
+    }
+    count_slot(tx, before, after)?;
+    let mut task_ids = before.task_ids.clone();
+    for (name, task) in changed {
+        let old = before.run.tasks.get(name);
         let place = TaskPlace {
             before,
             plan,
@@ -65,15 +74,12 @@ pub fn save_job_run(
         match task_ids.get(name) {
             Some(id) => update_task(tx, &place, *id, old, task)?,
             None => {
-                counts.total += 1;
                 let id = new_task_id();
                 insert_task(tx, &place, id, task)?;
                 task_ids.insert(name.clone(), id);
             }
         }
     }
-    save_run(tx, before, after, job_state)?;
-    save_ledger(tx, before, job_state, &counts, now)?;
     Ok(task_ids)
 }
 
@@ -94,26 +100,23 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, old: Option<JobTaskState>, new: JobTaskState) {
-        if old.is_some_and(JobTaskState::is_terminal) {
-            return;
+    fn of(before: &JobRunRow, changed: &[(&String, &TaskRun)]) -> Self {
+        let mut counts = Self::default();
+        for (name, task) in changed {
+            counts.total += i64::from(!before.task_ids.contains_key(*name));
+            let old = before.run.tasks.get(*name).map(|old| old.state);
+            if !old.is_some_and(JobTaskState::is_terminal) {
+                counts.completed += i64::from(task.state == JobTaskState::Completed);
+                counts.failed += i64::from(task.state == JobTaskState::Failed);
+            }
         }
-        self.completed += i64::from(new == JobTaskState::Completed);
-        self.failed += i64::from(new == JobTaskState::Failed);
+        counts
     }
 }
 
-fn save_run(
-    tx: &mut Tx<'_>,
-    before: &JobRunRow,
-    after: &JobRun,
-    job_state: JobState,
-) -> Result<(), StoreError> {
-    // Only a run that follows its path can run out of time.
-    let clocked = matches!(after.phase, Phase::Walking | Phase::Retrying);
-    let deadline = clocked.then_some(after.deadline);
-    let occupies_slot = occupies_slot(after.phase);
-    let taken = i64::from(occupies_slot) - i64::from(self::occupies_slot(before.run.phase));
+/// Keeps the number of slots in use (`slots`) in step with the run's phase.
+fn count_slot(tx: &mut Tx<'_>, before: &JobRunRow, after: &JobRun) -> Result<(), StoreError> {
+    let taken = i64::from(occupies_slot(after.phase)) - i64::from(occupies_slot(before.run.phase));
     if taken != 0 {
         tx.execute(
             "INSERT INTO slots (schedule_key, taken) VALUES ($1, $2) \
@@ -121,21 +124,64 @@ fn save_run(
             &[&before.schedule_key, &taken],
         )?;
     }
+    Ok(())
+}
+
+/// When the run must be over: only one that follows its path can run out of time.
+fn deadline(after: &JobRun) -> Option<Timestamp> {
+    let clocked = matches!(after.phase, Phase::Walking | Phase::Retrying);
+    clocked.then_some(after.deadline)
+}
+
+/// Makes the rows of a run as the first decision left it.
+fn insert_run(
+    tx: &mut Tx<'_>,
+    before: &JobRunRow,
+    after: &JobRun,
+    job_state: JobState,
+    counts: &Counts,
+    fresh: &FreshRun,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let status = RunStatus::from(job_state);
+    let ended_at = status.is_terminal().then_some(now);
     tx.execute(
-        "UPDATE job_runs SET job_state = $2, phase = $3, occupies_slot = $4, pass = $5, \
-         job_retries = $6, retried = $7, paused_count = $8, task_runs = $9, deadline_at = $10, \
-         current_task = $11, verdict = $12, skip_cleanup = $13 WHERE run_id = $1",
+        "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
+         failed_tasks, created_at, updated_at, started_at, completed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $10)",
         &[
             &before.run_id,
+            &before.org_id,
+            &status,
+            &fresh.input,
+            &fresh.metadata,
+            &counts.total,
+            &counts.completed,
+            &counts.failed,
+            &now,
+            &ended_at,
+        ],
+    )?;
+    tx.execute(
+        "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, job_state, \
+         phase, occupies_slot, pass, job_retries, retried, paused_count, task_runs, deadline_at, \
+         current_task, verdict, skip_cleanup) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        &[
+            &before.run_id,
+            &before.request_id,
+            &before.definition_id,
+            &before.schedule_key,
+            &before.rank,
             &job_state,
             &word_of(after.phase),
-            &occupies_slot,
+            &occupies_slot(after.phase),
             &after.pass,
             &after.job_retries,
             &after.retried,
             &after.paused_count,
             &after.task_runs,
-            &deadline,
+            &deadline(after),
             &after.current,
             &after.verdict.as_ref().map(Json),
             &after.skip_cleanup,
@@ -144,7 +190,36 @@ fn save_run(
     Ok(())
 }
 
-fn save_ledger(
+fn update_run(
+    tx: &mut Tx<'_>,
+    before: &JobRunRow,
+    after: &JobRun,
+    job_state: JobState,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE job_runs SET job_state = $2, phase = $3, occupies_slot = $4, pass = $5, \
+         job_retries = $6, retried = $7, paused_count = $8, task_runs = $9, deadline_at = $10, \
+         current_task = $11, verdict = $12, skip_cleanup = $13 WHERE run_id = $1",
+        &[
+            &before.run_id,
+            &job_state,
+            &word_of(after.phase),
+            &occupies_slot(after.phase),
+            &after.pass,
+            &after.job_retries,
+            &after.retried,
+            &after.paused_count,
+            &after.task_runs,
+            &deadline(after),
+            &after.current,
+            &after.verdict.as_ref().map(Json),
+            &after.skip_cleanup,
+        ],
+    )?;
+    Ok(())
+}
+
+fn update_ledger(
     tx: &mut Tx<'_>,
     before: &JobRunRow,
     job_state: JobState,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -12,8 +13,8 @@ use crate::error::{DriverError, StoreError, excerpt};
 use crate::row::{Cell, Columns, Row};
 use crate::value::Param;
 
-/// Texts whose columns are remembered; lists with filters make texts of their own.
-const KNOWN_COLUMNS_MAX: usize = 1024;
+/// Texts whose shape is remembered; lists with filters make texts of their own.
+const KNOWN_SHAPES_MAX: usize = 1024;
 
 /// Runs a statement; returns the number of rows changed, or given when it gives rows.
 pub(crate) fn execute(
@@ -21,7 +22,7 @@ pub(crate) fn execute(
     sql: &str,
     params: &[Param<'_>],
 ) -> Result<u64, StoreError> {
-    let mut statement = prepare(connection, sql, params)?;
+    let (mut statement, _) = prepare(connection, sql, params)?;
     let count = if statement.column_count() == 0 {
         statement.raw_execute()
     } else {
@@ -47,8 +48,8 @@ pub(crate) fn query(
     sql: &str,
     params: &[Param<'_>],
 ) -> Result<Vec<Row>, StoreError> {
-    let mut statement = prepare(connection, sql, params)?;
-    let columns = columns(&statement, sql);
+    let (mut statement, shape) = prepare(connection, sql, params)?;
+    let columns = &shape.columns;
     let mut rows = statement.raw_query();
     let mut result = Vec::new();
     while let Some(row) = rows.next().map_err(|error| refused(sql, error))? {
@@ -56,29 +57,54 @@ pub(crate) fn query(
             .map(|index| row.get_ref(index).map(cell))
             .collect::<rusqlite::Result<Vec<Cell>>>()
             .map_err(|error| refused(sql, error))?;
-        result.push(Row::new(Arc::clone(&columns), cells));
+        result.push(Row::new(Arc::clone(columns), cells));
     }
     Ok(result)
 }
 
-/// The names of a statement's columns, read once per text and thread: texts are few and fixed.
-fn columns(statement: &CachedStatement<'_>, sql: &str) -> Arc<Columns> {
+/// What is known of a statement by its text.
+struct Shape {
+    columns: Arc<Columns>,
+    /// For each parameter as SQLite numbers them, by first appearance: the `n` of its name `$n`.
+    numbers: Vec<usize>,
+}
+
+/// The shape of a statement, read once per text and thread: texts are few and fixed.
+fn shape(statement: &CachedStatement<'_>, sql: &str) -> Result<Rc<Shape>, StoreError> {
     thread_local! {
-        static KNOWN: RefCell<HashMap<Box<str>, Arc<Columns>>> = RefCell::default();
+        static KNOWN: RefCell<HashMap<Box<str>, Rc<Shape>>> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
-        if let Some(columns) = known.get(sql) {
-            return Arc::clone(columns);
+        if let Some(shape) = known.get(sql) {
+            return Ok(Rc::clone(shape));
         }
-        let columns = Arc::new(Columns {
-            statement: excerpt(sql),
-            names: statement.column_names().map(str::to_owned).collect(),
-        });
-        if known.len() >= KNOWN_COLUMNS_MAX {
+        let shape = Rc::new(read_shape(statement, sql)?);
+        if known.len() >= KNOWN_SHAPES_MAX {
             known.clear();
         }
-        known.insert(sql.into(), Arc::clone(&columns));
-        columns
+        known.insert(sql.into(), Rc::clone(&shape));
+        Ok(shape)
+    })
+}
+
+fn read_shape(statement: &CachedStatement<'_>, sql: &str) -> Result<Shape, StoreError> {
+    let columns = Arc::new(Columns {
+        statement: excerpt(sql),
+        names: statement.column_names().map(str::to_owned).collect(),
+    });
+    let number = |index| {
+        let name = statement.parameter_name(index).unwrap_or("?");
+        let number = name
+            .strip_prefix('$')
+            .and_then(|number| number.parse().ok());
+        number
+            .filter(|number| *number > 0)
+            .ok_or_else(|| parameter(sql, name.to_owned(), "there is no value for it"))
+    };
+    let numbers = (1..=statement.parameter_count()).map(number);
+    Ok(Shape {
+        columns,
+        numbers: numbers.collect::<Result<_, _>>()?,
     })
 }
 
@@ -93,37 +119,34 @@ fn prepare<'c>(
     connection: &'c Connection,
     sql: &str,
     params: &[Param<'_>],
-) -> Result<CachedStatement<'c>, StoreError> {
+) -> Result<(CachedStatement<'c>, Rc<Shape>), StoreError> {
     let mut statement = connection
         .prepare_cached(sql)
         .map_err(|error| refused(sql, error))?;
-    bind(&mut statement, sql, params)?;
-    Ok(statement)
+    let shape = shape(&statement, sql)?;
+    bind(&mut statement, &shape, sql, params)?;
+    Ok((statement, shape))
 }
 
-/// Binds by the number in the name `$n`: SQLite itself numbers parameters by first appearance.
 fn bind(
     statement: &mut CachedStatement<'_>,
+    shape: &Shape,
     sql: &str,
     params: &[Param<'_>],
 ) -> Result<(), StoreError> {
-    let mut highest = 0;
-    for index in 1..=statement.parameter_count() {
-        let name = statement.parameter_name(index).unwrap_or("?");
-        let number = name
-            .strip_prefix('$')
-            .and_then(|number| number.parse::<usize>().ok());
-        let Some((number, param)) =
-            number.and_then(|number| Some((number, params.get(number.checked_sub(1)?)?)))
-        else {
-            let name = name.to_owned();
-            return Err(parameter(sql, name, "there is no value for it"));
+    for (index, number) in shape.numbers.iter().enumerate() {
+        let Some(param) = params.get(number - 1) else {
+            return Err(parameter(
+                sql,
+                format!("${number}"),
+                "there is no value for it",
+            ));
         };
-        highest = highest.max(number);
         statement
-            .raw_bind_parameter(index, param)
+            .raw_bind_parameter(index + 1, param)
             .map_err(|error| refused(sql, error))?;
     }
+    let highest = shape.numbers.iter().max().copied().unwrap_or(0);
     if highest != params.len() {
         let name = format!("${}", params.len());
         return Err(parameter(sql, name, "the statement does not use it"));

@@ -7,6 +7,8 @@
 //! changes. Only when one of its closures fails after it has changed something is the group rolled
 //! back and run again, with each closure in a savepoint of its own.
 
+use std::time::Duration;
+
 use async_channel::Receiver;
 use rusqlite::Connection;
 
@@ -19,6 +21,14 @@ use crate::tx::Tx;
 /// The most closures in one transaction: more would only make the first ones wait.
 const GROUP_MAX: usize = 256;
 
+/// How many closures the last group must have had for the next one to wait for company. A lone
+/// caller never waits.
+const COMMIT_SIBLINGS: usize = 4;
+
+/// How long a group waits for company: about as long as a commit takes. A larger group writes the
+/// same pages once and shares one wait for the disk.
+const COMMIT_DELAY: Duration = Duration::from_micros(500);
+
 type Jobs = Vec<Box<dyn Job>>;
 
 /// Runs writing closures until the queue is closed and empty.
@@ -27,13 +37,18 @@ pub(super) fn run(connection: &Connection, queue: &Receiver<Box<dyn Job>>, count
         connection,
         counters,
     };
+    let mut siblings = 0;
     while let Ok(first) = queue.recv_blocking() {
         let mut jobs = vec![first];
+        if siblings >= COMMIT_SIBLINGS {
+            std::thread::sleep(COMMIT_DELAY);
+        }
         while jobs.len() < GROUP_MAX
             && let Ok(job) = queue.try_recv()
         {
             jobs.push(job);
         }
+        siblings = jobs.len();
         writer.write(&mut jobs);
         for job in jobs {
             job.answer();
