@@ -11,12 +11,13 @@ const STATEMENT_CACHE: usize = 512;
 
 /// Settings of every connection. `FULL` puts each commit on disk before it is acknowledged;
 /// grouped commits make that cheap. The busy timeout is for other programs, such as a backup: the
-/// store itself has one writer.
+/// store itself has one writer. `LIKE` minds letter case, as on PostgreSQL.
 const SETTINGS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
+    PRAGMA case_sensitive_like = ON;
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -16000;
     PRAGMA journal_size_limit = 67108864;

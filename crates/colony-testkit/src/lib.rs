@@ -1,0 +1,13 @@
+//! What tests of several crates share. A dev-dependency only.
+//!
+//! - [`both_databases!`] runs each test on SQLite and on PostgreSQL, on a fresh [`TestStore`].
+//! - [`TestPostgres`] is a fresh database on the server that `cargo xtask test` starts.
+//! - [`wait_for`] is the one place where tests wait.
+
+mod postgres;
+mod store;
+mod wait;
+
+pub use postgres::TestPostgres;
+pub use store::TestStore;
+pub use wait::{block_on, wait_for, wait_for_async};
