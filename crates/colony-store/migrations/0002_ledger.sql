@@ -305,5 +305,6 @@ CREATE TABLE artifacts (
     updated_at     {time} NOT NULL,
     CHECK ((object_key IS NULL) <> (inline_text IS NULL))
 ){strict};
-CREATE INDEX artifacts_run ON artifacts (run_id, task_id);
+CREATE INDEX artifacts_run ON artifacts (run_id);
+CREATE INDEX artifacts_task ON artifacts (task_id);
 CREATE INDEX artifacts_sha256 ON artifacts (sha256) WHERE kind <> 'LOGS';

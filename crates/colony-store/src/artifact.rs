@@ -153,3 +153,33 @@ pub fn find_artifact(tx: &mut Tx<'_>, id: ArtifactId) -> Result<Option<ArtifactR
     let row = tx.query_opt(&sql, &[&id])?;
     row.as_ref().map(ArtifactRow::from_row).transpose()
 }
+
+/// Gives a task of a new run the artifacts of the same task in an earlier run. The bytes are
+/// shared.
+///
+/// # Errors
+///
+/// The database's.
+pub fn copy_artifacts(
+    tx: &mut Tx<'_>,
+    from: TaskId,
+    (run_id, task_id): (RunId, TaskId),
+    new_id: &mut dyn FnMut() -> ArtifactId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM artifacts WHERE task_id = $1 AND NOT deleted ORDER BY id");
+    for row in &tx.query(&sql, &[&from])? {
+        let old = ArtifactRow::from_row(row)?;
+        let attempt = old.attempt.map(|attempt| AttemptRef { task_id, ..attempt });
+        let copy = ArtifactRow {
+            id: new_id(),
+            run_id: Some(run_id),
+            attempt,
+            created_at: now,
+            ..old
+        };
+        insert_artifact(tx, &copy)?;
+    }
+    Ok(())
+}

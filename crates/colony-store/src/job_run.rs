@@ -262,7 +262,7 @@ pub fn save_job_run(
             }
         }
     }
-    save_run(tx, before, after, job_state, now)?;
+    save_run(tx, before, after, job_state)?;
     save_ledger(tx, before, job_state, &counts, now)?;
     Ok(task_ids)
 }
@@ -290,7 +290,6 @@ fn save_run(
     before: &JobRunRow,
     after: &JobRun,
     job_state: JobState,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     let ended = after.phase == Phase::Ended;
     // Only a run that follows its path can run out of time.
@@ -317,7 +316,6 @@ fn save_run(
             &after.skip_cleanup,
         ],
     )?;
-    let _ = now;
     Ok(())
 }
 
@@ -547,4 +545,65 @@ pub fn overdue_runs(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<R
         .iter()
         .map(|row| row.get(0))
         .collect()
+}
+
+/// Id of a job's task by its name.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_task(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    task_type: &str,
+) -> Result<Option<TaskId>, StoreError> {
+    let sql = "SELECT task_id FROM job_tasks WHERE run_id = $1 AND task_type = $2";
+    tx.query_opt(sql, &[&run_id, &task_type])?
+        .map(|row| row.get(0))
+        .transpose()
+}
+
+/// Gives up a run that waits: its request goes on with a new one.
+///
+/// # Errors
+///
+/// The database's.
+pub fn abandon_run(tx: &mut Tx<'_>, run_id: RunId, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE job_runs SET phase = 'ended', job_state = 'CANCELLED', occupies_slot = FALSE, \
+         deadline_at = NULL, current_task = NULL WHERE run_id = $1",
+        &[&run_id],
+    )?;
+    tx.execute(
+        "UPDATE runs SET status = 'cancelled', updated_at = $2, completed_at = $2, \
+         duration_ms = $2 - started_at WHERE id = $1",
+        &[&run_id, &now],
+    )?;
+    tx.execute(
+        "UPDATE tasks SET status = 'cancelled', updated_at = $2, completed_at = $2 \
+         WHERE run_id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')",
+        &[&run_id, &now],
+    )?;
+    tx.execute(
+        "UPDATE job_tasks SET state = 'CANCELLED', ended_at = $2 \
+         WHERE run_id = $1 AND state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
+        &[&run_id, &now],
+    )?;
+    Ok(())
+}
+
+/// Name of a job's task by its id.
+///
+/// # Errors
+///
+/// The database's.
+pub fn task_name(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    task_id: TaskId,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT task_type FROM job_tasks WHERE run_id = $1 AND task_id = $2";
+    tx.query_opt(sql, &[&run_id, &task_id])?
+        .map(|row| row.get(0))
+        .transpose()
 }

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod artifact;
+pub mod attempt;
 mod config;
 pub mod context;
 pub mod definition;

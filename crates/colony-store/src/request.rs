@@ -296,13 +296,14 @@ pub fn request_launched(
     tx: &mut Tx<'_>,
     id: RequestId,
     run_id: RunId,
+    definition_id: DefinitionId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE requests SET job_state = 'EXECUTING', eligible = FALSE, hard_restart = FALSE, \
-         run_id = $2, schedule_attempts = schedule_attempts + 1, error_code = '', \
+         run_id = $2, definition_id = $4, schedule_attempts = schedule_attempts + 1, error_code = '', \
          error_message = '', updated_at = $3 WHERE id = $1",
-        &[&id, &run_id, &now],
+        &[&id, &run_id, &now, &definition_id],
     )?;
     Ok(())
 }

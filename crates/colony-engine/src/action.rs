@@ -1,0 +1,52 @@
+//! What is to be done once a transaction is committed.
+
+use colony_core::id::{AttemptRef, RequestId};
+use colony_core::time::Timestamp;
+use colony_wire::QueenMessage;
+
+use crate::engine::Engine;
+use crate::event::RunEventKind;
+
+/// What a committed change asks for. Every part of it is safe to lose: loops find the same in the
+/// rows when they look next.
+#[derive(Debug, Default)]
+pub(crate) struct Actions {
+    /// A request became eligible or a slot free.
+    pub(crate) schedule: bool,
+    /// A task became ready.
+    pub(crate) dispatch: bool,
+    /// The earliest time at which something new is due.
+    pub(crate) due_at: Option<Timestamp>,
+    /// Attempts to stop: who runs them, and why.
+    pub(crate) stops: Vec<(String, AttemptRef, String)>,
+    /// For watchers.
+    pub(crate) events: Vec<(RequestId, RunEventKind)>,
+}
+
+impl Actions {
+    /// Something is due at `at`.
+    pub(crate) fn due(&mut self, at: Timestamp) {
+        self.due_at = Some(self.due_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Does it all.
+    pub(crate) fn carry_out(self, engine: &Engine) {
+        if self.dispatch {
+            engine.nudges.dispatcher.notify_one();
+        }
+        if self.schedule {
+            engine.nudges.scheduler.notify_one();
+        }
+        if let Some(at) = self.due_at {
+            engine.nudges.due_at(at);
+        }
+        for (holder, attempt, reason) in self.stops {
+            engine
+                .ants
+                .send(&holder, QueenMessage::Cancel { attempt, reason });
+        }
+        for (request_id, kind) in self.events {
+            engine.tell(request_id, kind);
+        }
+    }
+}

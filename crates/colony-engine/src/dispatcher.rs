@@ -1,0 +1,185 @@
+//! The dispatcher loop: leases ready tasks to ants that have room, and sends them their orders.
+
+use std::time::Duration;
+
+use colony_core::job::AttemptEnd;
+use colony_store::Tx;
+use colony_store::dispatch::{self, ClaimTasks, Lease};
+use colony_wire::QueenMessage;
+
+use crate::action::Actions;
+use crate::ant::AntRoom;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::event::RunEventKind;
+use crate::order::{Prepared, TaskInput};
+
+/// Tasks leased in one transaction.
+const BATCH: u32 = 64;
+/// Pause after a failure of the database.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(engine: Engine) {
+    loop {
+        match lease_ready(&engine).await {
+            Ok(0) => engine.nudges.dispatcher.notified().await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("failed to dispatch: {error}");
+                tokio::time::sleep(FAILURE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Leases what ants have room for, and sends it. Returns how many tasks that were.
+async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
+    let rooms: Vec<AntRoom> = engine
+        .ants
+        .rooms()
+        .into_iter()
+        .filter(|room| room.free > 0)
+        .collect();
+    if rooms.is_empty() {
+        return Ok(0);
+    }
+    let inside = engine.clone();
+    let now = engine.now();
+    let expires_at = now.after(engine.settings.lease_duration);
+    let claimed = engine
+        .store
+        .write(move |tx| {
+            let mut claimed = Vec::new();
+            let mut rooms = rooms.clone();
+            for queue in dispatch::ready_queues(tx)? {
+                while let Some((holder, host, limit)) = pick(&mut rooms, &queue) {
+                    let queue = queue.clone();
+                    let claim = ClaimTasks {
+                        queue,
+                        limit,
+                        holder,
+                        host,
+                        now,
+                        expires_at,
+                    };
+                    let leases = dispatch::claim_tasks(tx, &claim)?;
+                    let taken = leases.len();
+                    give_back_room(&mut rooms, &claim.holder, limit, taken);
+                    for lease in leases {
+                        let input = TaskInput::load(tx, &inside, &lease)?;
+                        claimed.push((lease, input));
+                    }
+                    if taken < usize::try_from(limit).unwrap_or(usize::MAX) {
+                        break;
+                    }
+                }
+            }
+            Ok::<_, EngineError>(claimed)
+        })
+        .await?;
+    let count = claimed.len();
+    if count > 0 {
+        engine.nudges.due_at(expires_at);
+    }
+    for (lease, input) in claimed {
+        send(engine, lease, input);
+    }
+    Ok(count)
+}
+
+/// Takes room for a queue from the ant with the lowest share of its capacity in use
+/// (`job-definitions` 8.6). Returns its id, its host and how many tasks it takes.
+fn pick(rooms: &mut [AntRoom], queue: &str) -> Option<(String, String, u32)> {
+    let idle_share = |room: &AntRoom| f64::from(room.free) / f64::from(room.capacity.max(1));
+    let open = rooms
+        .iter_mut()
+        .filter(|room| room.free > 0 && room.serves(queue));
+    let room = open.max_by(|a, b| idle_share(a).total_cmp(&idle_share(b)))?;
+    let limit = room.free.min(BATCH);
+    room.free -= limit;
+    Some((room.ant_id.clone(), room.host.clone(), limit))
+}
+
+fn give_back_room(rooms: &mut [AntRoom], holder: &str, limit: u32, taken: usize) {
+    let taken = u32::try_from(taken).unwrap_or(limit);
+    if let Some(room) = rooms.iter_mut().find(|room| room.ant_id == holder) {
+        room.free += limit.saturating_sub(taken);
+    }
+}
+
+/// Renders a leased task and sends it to its ant. Rendering may take its time: others go first.
+fn send(engine: &Engine, lease: Lease, input: Option<TaskInput>) {
+    let Some(input) = input else {
+        tracing::error!(task.id = %lease.attempt.task_id, "a leased task has no job run");
+        return;
+    };
+    if !engine
+        .ants
+        .assign(&lease.holder, lease.attempt, input.request_id())
+    {
+        spawn_give_back(engine, &lease);
+        return;
+    }
+    let engine = engine.clone();
+    tokio::spawn(async move {
+        match input.prepare(&engine) {
+            Prepared::Order { order, control } => {
+                if let Some(control) = control
+                    && let Err(error) = engine.note_control(&lease, *control).await
+                {
+                    tracing::error!("failed to note a rendered task: {error}");
+                }
+                let event = RunEventKind::TaskStarted {
+                    task: order.task_type.clone(),
+                    attempt: lease.attempt,
+                    retry: input.retry(),
+                };
+                engine.tell(input.request_id(), event);
+                if !engine.ants.send(&lease.holder, QueenMessage::Start(order)) {
+                    spawn_give_back(&engine, &lease);
+                }
+            }
+            Prepared::Ended(end) => engine.end_without_ant(&lease, end).await,
+        }
+    });
+}
+
+fn spawn_give_back(engine: &Engine, lease: &Lease) {
+    let (engine, attempt) = (engine.clone(), lease.attempt);
+    engine.ants.release(&lease.holder, attempt);
+    tokio::spawn(async move {
+        if let Err(error) = engine.give_back(attempt, "its ant was gone").await {
+            tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
+        }
+    });
+}
+
+impl Engine {
+    /// A leased task that no ant needs to see: skipped, or impossible.
+    async fn end_without_ant(&self, lease: &Lease, end: AttemptEnd) {
+        self.ants.release(&lease.holder, lease.attempt);
+        let (engine, now) = (self.clone(), self.now());
+        let attempt = lease.attempt;
+        let stored = self
+            .store
+            .write(move |tx: &mut Tx<'_>| {
+                let mut actions = Actions::default();
+                crate::report::end_attempt(
+                    tx,
+                    &engine,
+                    attempt,
+                    end.clone(),
+                    None,
+                    now,
+                    &mut actions,
+                )?;
+                Ok::<_, EngineError>(actions)
+            })
+            .await;
+        self.nudges.dispatcher.notify_one();
+        match stored {
+            Ok(actions) => actions.carry_out(self),
+            Err(error) => tracing::error!("failed to end a task: {error}"),
+        }
+    }
+}

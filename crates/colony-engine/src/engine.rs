@@ -1,0 +1,156 @@
+//! The engine: what it is made of, and its life.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use colony_core::id::{IdSource, UserId};
+use colony_core::method::Method;
+use colony_core::time::{Clock, Timestamp};
+use colony_store::Store;
+use object_store::ObjectStore;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+
+use crate::ant::Ants;
+use crate::compile::Definitions;
+use crate::event::{RunEvent, RunEventKind};
+use crate::log::LiveLogs;
+use crate::nudge::Nudges;
+use crate::{dispatcher, scheduler, timers};
+
+/// Events that a slow watcher may fall behind before it misses some.
+const EVENTS_BUFFERED: usize = 4096;
+
+/// What an engine works with.
+pub struct EngineParts {
+    /// The database.
+    pub store: Store,
+    /// Where artifacts and larger logs are.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub ids: Arc<dyn IdSource>,
+    /// Seed of jitter and default delays.
+    pub seed: u64,
+    /// Numbers that may be set.
+    pub settings: EngineSettings,
+}
+
+/// Numbers and words of an engine that may be set.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// How long a lease lasts without a heartbeat.
+    pub lease_duration: Duration,
+    /// How often ants send heartbeats while they work.
+    pub heartbeat: Duration,
+    /// Life time of artifacts that do not set one (`job-definitions` B).
+    pub artifact_expiration: Duration,
+    /// Method of a task that names neither method nor container.
+    pub default_method: Method,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(5),
+            artifact_expiration: Duration::from_secs(1000 * 24 * 60 * 60),
+            default_method: Method::Kubernetes,
+        }
+    }
+}
+
+/// Whose request it is: rows outside of the organization are as absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The organization.
+    pub org_id: String,
+    /// The user, when there is one.
+    pub user_id: Option<UserId>,
+}
+
+impl Caller {
+    /// The user's id as the Jobs API writes it: empty without a user.
+    pub(crate) fn user_text(&self) -> String {
+        self.user_id.map(|id| id.to_string()).unwrap_or_default()
+    }
+}
+
+/// The queen without its network side. Cheap to clone: its parts are shared.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) settings: Arc<EngineSettings>,
+    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) ants: Arc<Ants>,
+    pub(crate) live_logs: Arc<LiveLogs>,
+    rng: Arc<Mutex<StdRng>>,
+    events: broadcast::Sender<RunEvent>,
+}
+
+impl Engine {
+    /// An engine at rest. Nothing is scheduled before [`Engine::start`].
+    pub fn new(parts: EngineParts) -> Self {
+        let (events, _) = broadcast::channel(EVENTS_BUFFERED);
+        Self {
+            store: parts.store,
+            objects: parts.objects,
+            clock: parts.clock,
+            ids: parts.ids,
+            definitions: Arc::new(Definitions::new(parts.settings.default_method)),
+            settings: Arc::new(parts.settings),
+            nudges: Arc::new(Nudges::new()),
+            ants: Arc::default(),
+            live_logs: Arc::default(),
+            rng: Arc::new(Mutex::new(StdRng::seed_from_u64(parts.seed))),
+            events,
+        }
+    }
+
+    /// Starts the loops. They end when the returned set is dropped or shut down.
+    pub fn start(&self) -> JoinSet<()> {
+        let mut loops = JoinSet::new();
+        loops.spawn(scheduler::run(self.clone()));
+        loops.spawn(dispatcher::run(self.clone()));
+        loops.spawn(timers::run(self.clone()));
+        loops
+    }
+
+    /// What happens to runs from now on. A watcher that falls far behind misses events.
+    pub fn watch(&self) -> broadcast::Receiver<RunEvent> {
+        self.events.subscribe()
+    }
+
+    /// The database, for what has no use-case: health and statistics.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn rng(&self) -> MutexGuard<'_, StdRng> {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.events.receiver_count() > 0
+    }
+
+    pub(crate) fn tell(&self, request_id: colony_core::id::RequestId, kind: RunEventKind) {
+        // Nobody listens: that is fine.
+        let _ = self.events.send(RunEvent {
+            request_id,
+            at: self.now(),
+            kind,
+        });
+    }
+}

@@ -1,0 +1,407 @@
+//! From a leased task to what its ant is asked to run: data, templates, dependencies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use colony_core::error_code;
+use colony_core::id::RequestId;
+use colony_core::job::AttemptEnd;
+use colony_core::plan::{DEFAULT_TASK_TIMEOUT, TaskPlan};
+use colony_core::time::Timestamp;
+use colony_spec::Task;
+use colony_spec::data::{Attempt, BuiltIns, Layers};
+use colony_spec::model::Variables;
+use colony_spec::render::{Except, Outside, Renderer};
+use colony_store::Tx;
+use colony_store::artifact::{self, ArtifactRow, Content};
+use colony_store::context::{self, Context};
+use colony_store::dispatch::Lease;
+use colony_store::execution::{self, TaskExecutionRow};
+use colony_store::job_run;
+use colony_store::request::{self, RequestRow};
+use colony_wire::{ArtifactRules, Dependency, Environment, Order, Phases, UploadWhen};
+use jiff::tz::TimeZone;
+use rand::RngExt as _;
+use serde_json::Value;
+
+use crate::compile::{Compiled, task_plan};
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// The queen waits this much longer than the ant before it calls a task timed out
+/// (`job-definitions` 7.3).
+pub(crate) const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
+
+/// What job-level templates and checks see of a request.
+pub(crate) struct JobData {
+    layers: Layers,
+    seed: u64,
+}
+
+impl JobData {
+    /// The data of a request that does not run yet: no contexts.
+    pub(crate) fn of_request(
+        engine: &Engine,
+        request: &RequestRow,
+        compiled: &Compiled,
+    ) -> Result<Self, EngineError> {
+        let now = engine.now();
+        let mut layers = layers(request, compiled, 0, now)?;
+        let seed = engine.rng().random();
+        layers.job_variables = job_variables(compiled, &layers, seed);
+        Ok(Self { layers, seed })
+    }
+
+    /// Names in `required_params` that have no value.
+    pub(crate) fn missing_params(&self, compiled: &Compiled) -> Vec<String> {
+        self.layers
+            .missing_params(&compiled.definition.required_params)
+    }
+
+    /// The `skip_if` expression, when it is true.
+    pub(crate) fn filtered_by(&self, compiled: &Compiled) -> Option<String> {
+        let definition = &compiled.definition;
+        if definition.skip_if.is_empty() {
+            return None;
+        }
+        let renderer = renderer(self.seed, &self.layers);
+        let filtered = renderer.skip_if(definition, &self.layers.template_data());
+        filtered.then(|| definition.skip_if.clone())
+    }
+}
+
+fn layers(
+    request: &RequestRow,
+    compiled: &Compiled,
+    elapsed_secs: u64,
+    now: Timestamp,
+) -> Result<Layers, EngineError> {
+    let params: serde_json::Map<String, Value> = serde_json::from_str(&request.params)
+        .map_err(|error| EngineError::Invalid(format!("stored parameters: {error}")))?;
+    Ok(Layers {
+        job_type: request.job_type.clone(),
+        job_variables: compiled.definition.job_variables.clone(),
+        user_id: (!request.user_id.is_empty()).then(|| request.user_id.clone()),
+        organization_id: Some(request.org_id.clone()),
+        built_ins: Some(BuiltIns {
+            job_id: request.id.to_string(),
+            job_retry: request.retried,
+            job_elapsed_secs: elapsed_secs,
+            sem_version: compiled.definition.sem_version.clone(),
+        }),
+        params: variables(params),
+        now: Some((now, TimeZone::system())),
+        ..Layers::default()
+    })
+}
+
+fn variables(values: impl IntoIterator<Item = (String, Value)>) -> Variables {
+    let mut variables = Variables::new();
+    for (name, value) in values {
+        variables.insert(name, value);
+    }
+    variables
+}
+
+/// The job's variables, with those that are templates rendered (`job-definitions` 5.5).
+fn job_variables(compiled: &Compiled, layers: &Layers, seed: u64) -> Variables {
+    if is_static(compiled) {
+        return compiled.definition.job_variables.clone();
+    }
+    renderer(seed, layers).job_variables(&compiled.definition, &layers.template_data())
+}
+
+fn renderer(seed: u64, layers: &Layers) -> Renderer {
+    Renderer::new(Outside {
+        seed,
+        now: layers.now.clone(),
+        ..Outside::default()
+    })
+}
+
+/// No template anywhere: nothing needs to be rendered.
+fn is_static(compiled: &Compiled) -> bool {
+    !compiled.row.raw_yaml.contains("{{")
+}
+
+/// A leased task with all that its rendering needs.
+pub(crate) struct TaskInput {
+    lease: Lease,
+    compiled: Arc<Compiled>,
+    request: RequestRow,
+    run_started_at: Timestamp,
+    task: TaskExecutionRow,
+    tasks: Vec<TaskExecutionRow>,
+    contexts: BTreeMap<String, Context>,
+    artifacts: Vec<ArtifactRow>,
+    seed: u64,
+}
+
+/// What becomes of a leased task.
+pub(crate) enum Prepared {
+    /// It goes to its ant. `control` is set when rendering changed its control flow.
+    Order {
+        order: Box<Order>,
+        control: Option<Box<TaskPlan>>,
+    },
+    /// It ends here: skipped, or impossible.
+    Ended(AttemptEnd),
+}
+
+impl TaskInput {
+    /// Loads it in the transaction of the claim.
+    pub(crate) fn load(
+        tx: &mut Tx<'_>,
+        engine: &Engine,
+        lease: &Lease,
+    ) -> Result<Option<Self>, EngineError> {
+        let Some(mut execution) = execution::find_execution(tx, lease.run_id)? else {
+            return Ok(None);
+        };
+        let Some(request) = request::find_request(tx, execution.request_id)? else {
+            return Ok(None);
+        };
+        let tasks = std::mem::take(&mut execution.tasks);
+        let task = tasks
+            .iter()
+            .find(|task| task.id == lease.attempt.task_id)
+            .cloned();
+        let Some(task) = task else { return Ok(None) };
+        let seed = engine.rng().random();
+        // The first task of a run can have no data and no artifacts before it.
+        let first = tasks.len() == 1 && task.retries == 0;
+        let run_id = lease.run_id;
+        Ok(Some(Self {
+            lease: lease.clone(),
+            compiled: engine.definitions.load(tx, execution.definition_id)?,
+            request,
+            run_started_at: execution.started_at,
+            task,
+            tasks,
+            contexts: if first {
+                BTreeMap::new()
+            } else {
+                context::contexts_of_run(tx, run_id)?
+            },
+            artifacts: if first {
+                Vec::new()
+            } else {
+                artifact::artifacts_of_run(tx, run_id)?
+            },
+            seed,
+        }))
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        self.request.id
+    }
+
+    pub(crate) fn retry(&self) -> u32 {
+        self.task.retries
+    }
+
+    /// Renders the task (`job-definitions` 6.3, steps 2 to 4).
+    pub(crate) fn prepare(&self, engine: &Engine) -> Prepared {
+        match self.try_prepare(engine) {
+            Ok(prepared) => prepared,
+            Err(message) => Prepared::Ended(AttemptEnd {
+                retryable: false,
+                ..AttemptEnd::failed("", message).with_code(error_code::JOB_EXECUTE)
+            }),
+        }
+    }
+
+    fn try_prepare(&self, engine: &Engine) -> Result<Prepared, String> {
+        let name = &self.task.task_type;
+        let layers = self.layers(engine).map_err(|error| error.to_string())?;
+        let definition = &self.compiled.definition;
+        let task = if is_static(&self.compiled) {
+            definition
+                .task(name)
+                .cloned()
+                .ok_or_else(|| format!("task {name} is not defined"))?
+        } else {
+            let renderer = renderer(self.seed, &layers);
+            let data = layers.template_data();
+            if renderer.except(definition, name, &data) == Except::Skip {
+                return Ok(Prepared::Ended(AttemptEnd::completed("SKIPPED")));
+            }
+            renderer
+                .task(definition, name, &data)
+                .map_err(|error| error.to_string())?
+        };
+        if task.except.trim() == "true" {
+            return Ok(Prepared::Ended(AttemptEnd::completed("SKIPPED")));
+        }
+        let dependencies = match self.dependencies(&task) {
+            Ok(dependencies) => dependencies,
+            Err(message) => return Ok(Prepared::Ended(AttemptEnd::failed("", message))),
+        };
+        let control = task_plan(definition, &task);
+        let changed = self.compiled.plan.task(name) != Some(&control);
+        let order = Box::new(self.order(&layers, &task, dependencies));
+        Ok(Prepared::Order {
+            order,
+            control: changed.then(|| Box::new(control)),
+        })
+    }
+
+    fn layers(&self, engine: &Engine) -> Result<Layers, EngineError> {
+        let now = engine.now();
+        let elapsed = now.since(self.run_started_at).as_secs();
+        let mut layers = layers(&self.request, &self.compiled, elapsed, now)?;
+        layers.job_variables = job_variables(&self.compiled, &layers, self.seed);
+        layers.contexts = self.context_values();
+        let task_type = self.task.task_type.clone();
+        layers.attempt = Some(Attempt {
+            task_type,
+            task_retry: self.task.retries,
+        });
+        Ok(layers)
+    }
+
+    /// Row 10 of `job-definitions` 5.4.
+    fn context_values(&self) -> Variables {
+        let row = &self.compiled.row;
+        let mut values = variables([
+            (
+                "JobDefinitionID".to_owned(),
+                Value::from(row.id.to_string()),
+            ),
+            (
+                "WorkflowVersion".to_owned(),
+                Value::from(row.sem_version.as_str()),
+            ),
+            (
+                "WorkflowInternalVersion".to_owned(),
+                Value::from(row.version),
+            ),
+        ]);
+        for task in self.tasks.iter().filter(|task| task.state.is_terminal()) {
+            let state = task.state.api_str();
+            values.insert(format!("{}-status", task.task_type), Value::from(state));
+        }
+        let mut count = BTreeMap::new();
+        for artifact in &self.artifacts {
+            let number = count.entry(&artifact.task_type).or_insert(0);
+            *number += 1;
+            let url = format!("/api/artifacts/{}/download", artifact.sha256);
+            values.insert(
+                format!("{}_ArtifactURL_{number}", artifact.task_type),
+                url.into(),
+            );
+        }
+        for (key, context) in &self.contexts {
+            values.insert(key.clone(), context.value.clone());
+        }
+        values
+    }
+
+    /// The archives of the tasks that this one depends on (`job-definitions` 6.3, 11.4).
+    fn dependencies(&self, task: &Task) -> Result<Vec<Dependency>, String> {
+        let mut found = Vec::new();
+        for name in &task.dependencies {
+            let own = *name == task.task_type;
+            let ran = self.tasks.iter().find(|other| other.task_type == *name);
+            match ran {
+                _ if own => {}
+                Some(other) if other.state.is_terminal() => {}
+                Some(_) | None => {
+                    return Err(format!(
+                        "failed to find artifacts from dependent task '{name}' for task '{}'",
+                        task.task_type
+                    ));
+                }
+            }
+            found.extend(self.archive_of(name));
+        }
+        Ok(found)
+    }
+
+    /// The newest archive of a task.
+    fn archive_of(&self, name: &str) -> Option<Dependency> {
+        let archives = self.artifacts.iter().rev();
+        let mut archives =
+            archives.filter(|row| row.task_type == name && row.kind == "TASK_ARTIFACTS");
+        let archive = archives.next()?;
+        let Content::Object(object_key) = &archive.content else {
+            return None;
+        };
+        Some(Dependency {
+            artifact_id: archive.id,
+            task_type: name.to_owned(),
+            object_key: object_key.clone(),
+            sha256: archive.sha256.clone(),
+        })
+    }
+
+    fn order(&self, layers: &Layers, task: &Task, dependencies: Vec<Dependency>) -> Order {
+        let mut environment: Environment = task.environment.clone();
+        environment.extend(layers.environment(&task.variables));
+        let timeout = if task.timeout.is_zero() {
+            DEFAULT_TASK_TIMEOUT
+        } else {
+            task.timeout
+        };
+        Order {
+            attempt: self.lease.attempt,
+            request_id: self.request.id,
+            job_type: self.request.job_type.clone(),
+            task_type: task.task_type.clone(),
+            method: task.method,
+            phases: Phases {
+                before_script: task.before_script.clone(),
+                script: task.commands(),
+                after_script: task.after_script.clone(),
+            },
+            environment,
+            working_dir: (!task.working_dir.is_empty()).then(|| task.working_dir.clone()),
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            artifacts: artifact_rules(task),
+            dependencies,
+            report_stdout: task.report_stdout,
+            secrets: layers.secrets(),
+        }
+    }
+}
+
+fn artifact_rules(task: &Task) -> ArtifactRules {
+    let Some(artifacts) = &task.artifacts else {
+        return ArtifactRules::default();
+    };
+    let when = match artifacts.when.to_lowercase().as_str() {
+        "" | "always" => UploadWhen::Always,
+        "onsuccess" => UploadWhen::OnSuccess,
+        "onfailure" => UploadWhen::OnFailure,
+        _ => UploadWhen::Never,
+    };
+    ArtifactRules {
+        paths: artifacts.paths.clone(),
+        when,
+    }
+}
+
+/// Until when all attempts of a task together may last, by the queen's clock.
+pub(crate) fn attempts_deadline(control: &TaskPlan, started_at: Timestamp) -> Timestamp {
+    started_at.after(control.timeout).after(TIMEOUT_GRACE)
+}
+
+impl Engine {
+    /// Stores that a task's fields, as rendered, change its control flow.
+    pub(crate) async fn note_control(
+        &self,
+        lease: &Lease,
+        control: TaskPlan,
+    ) -> Result<(), EngineError> {
+        let lease = lease.clone();
+        let deadline = attempts_deadline(&control, lease.started_at);
+        self.store
+            .write(move |tx| {
+                job_run::set_control(tx, lease.run_id, &control.name, &control, deadline)
+            })
+            .await?;
+        self.nudges.due_at(deadline);
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Looking at requests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use colony_core::id::TaskId;
+use colony_store::artifact::{self, ArtifactRow};
+use colony_store::context::{self, Context};
+use colony_store::execution::{self, ExecutionRow, TaskExecutionRow};
+use colony_store::request::{self, RequestRow};
+use colony_store::{ListQuery, Page, Tx};
+
+use crate::compile::Compiled;
+use crate::engine::{Caller, Engine};
+use crate::error::EngineError;
+
+/// A job execution with everything that belongs to it.
+#[derive(Debug, Clone)]
+pub struct ExecutionView {
+    /// Its own row, without its tasks.
+    pub row: ExecutionRow,
+    /// The definition that it executes.
+    pub compiled: Arc<Compiled>,
+    /// Latest value of each context.
+    pub contexts: BTreeMap<String, Context>,
+    /// Its tasks in the order in which they were started.
+    pub tasks: Vec<TaskView>,
+}
+
+/// A task of a job execution with what it left behind.
+#[derive(Debug, Clone)]
+pub struct TaskView {
+    /// Its own row.
+    pub row: TaskExecutionRow,
+    /// Contexts that it wrote last.
+    pub contexts: Vec<Context>,
+    /// Its artifacts, logs included.
+    pub artifacts: Vec<ArtifactRow>,
+}
+
+impl Engine {
+    /// A request with its current execution.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`].
+    pub async fn find_request(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(RequestRow, Option<ExecutionView>), EngineError> {
+        let (engine, caller, name) = (self.clone(), caller.clone(), id.to_owned());
+        self.store
+            .read(move |tx| {
+                let request = own_request(tx, &caller, &name)?;
+                let view = engine.execution_view(tx, &request)?;
+                Ok((request, view))
+            })
+            .await
+    }
+
+    /// One page of requests.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Invalid`] for unknown fields.
+    pub async fn list_requests(
+        &self,
+        caller: &Caller,
+        mut query: ListQuery,
+    ) -> Result<Page<RequestRow>, EngineError> {
+        query.org_id = Some(caller.org_id.clone());
+        self.store
+            .read(move |tx| Ok(request::list_requests(tx, &query)?))
+            .await
+    }
+
+    fn execution_view(
+        &self,
+        tx: &mut Tx<'_>,
+        request: &RequestRow,
+    ) -> Result<Option<ExecutionView>, EngineError> {
+        let Some(run_id) = request.run_id else {
+            return Ok(None);
+        };
+        let Some(mut row) = execution::find_execution(tx, run_id)? else {
+            return Ok(None);
+        };
+        let contexts = context::contexts_of_run(tx, run_id)?;
+        let mut artifacts: BTreeMap<TaskId, Vec<ArtifactRow>> = BTreeMap::new();
+        for artifact in artifact::artifacts_of_run(tx, run_id)? {
+            if let Some(attempt) = artifact.attempt {
+                artifacts.entry(attempt.task_id).or_default().push(artifact);
+            }
+        }
+        let tasks = std::mem::take(&mut row.tasks)
+            .into_iter()
+            .map(|task| TaskView {
+                contexts: contexts
+                    .values()
+                    .filter(|ctx| ctx.task_id == task.id)
+                    .cloned()
+                    .collect(),
+                artifacts: artifacts.remove(&task.id).unwrap_or_default(),
+                row: task,
+            });
+        let tasks = tasks.collect();
+        let compiled = self.definitions.load(tx, row.definition_id)?;
+        Ok(Some(ExecutionView {
+            row,
+            compiled,
+            contexts,
+            tasks,
+        }))
+    }
+}
+
+/// The request of that id, if it is the caller's.
+pub(crate) fn own_request(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    name: &str,
+) -> Result<RequestRow, EngineError> {
+    let not_found = || EngineError::not_found("request", name);
+    let id = name.parse().map_err(|_| not_found())?;
+    let request = request::find_request(tx, id)?;
+    request
+        .filter(|request| request.org_id == caller.org_id)
+        .ok_or_else(not_found)
+}

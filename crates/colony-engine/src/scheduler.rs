@@ -1,0 +1,253 @@
+//! The scheduler loop: picks due requests by priority and age within limits, and launches runs
+//! (`job-definitions` 8.2, with the rulings of the design: nothing is polled or pushed back).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use colony_core::id::{DefinitionId, RunId};
+use colony_core::job::{Event, JobError, JobRun, Phase};
+use colony_core::state::JobState;
+use colony_core::time::Timestamp;
+use colony_core::{error_code, method::Method};
+use colony_store::definition::{self, DefinitionRow};
+use colony_store::job_run::{self, JobRunRow, NewJobRun};
+use colony_store::request::{self, RequestRow};
+use colony_store::{Tx, schedule};
+
+use crate::action::Actions;
+use crate::advance::{advance_locked, queue_of};
+use crate::ant::AntRoom;
+use crate::compile::Compiled;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::event::RunEventKind;
+
+/// Launches in one transaction.
+const BATCH: u32 = 64;
+/// Pause after a failure of the database.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(engine: Engine) {
+    loop {
+        match launch_due(&engine).await {
+            Ok(0) => engine.nudges.scheduler.notified().await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("failed to schedule: {error}");
+                tokio::time::sleep(FAILURE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Launches what may run now. Returns how many requests went on their way.
+async fn launch_due(engine: &Engine) -> Result<u32, EngineError> {
+    let now = engine.now();
+    let ants = engine.ants.rooms();
+    let inside = engine.clone();
+    let (actions, launched) = engine
+        .store
+        .write(move |tx| {
+            let actions = Actions::default();
+            let mut round = Round {
+                engine: &inside,
+                ants: &ants,
+                now,
+                actions,
+                moved: 0,
+            };
+            for key in schedule::eligible_keys(tx)? {
+                round.queue(tx, &key)?;
+            }
+            Ok::<_, EngineError>((round.actions, round.moved))
+        })
+        .await?;
+    actions.carry_out(engine);
+    Ok(launched)
+}
+
+/// One look at everything that is due.
+struct Round<'a> {
+    engine: &'a Engine,
+    ants: &'a [AntRoom],
+    now: Timestamp,
+    actions: Actions,
+    moved: u32,
+}
+
+impl Round<'_> {
+    /// The requests of one type, as far as there are slots. Other types are not held up by it.
+    fn queue(&mut self, tx: &mut Tx<'_>, key: &str) -> Result<(), EngineError> {
+        if self.moved >= BATCH {
+            return Ok(());
+        }
+        let taken = job_run::slots_taken(tx, key)?;
+        let requests = schedule::eligible_requests(tx, key, BATCH - self.moved)?;
+        let mut definitions = BTreeMap::new();
+        let mut launched = 0;
+        for request in requests {
+            let row = self.definition(tx, &request, &mut definitions)?;
+            let compiled = self.engine.definitions.load(tx, row.id)?;
+            let slots = row.max_concurrency.saturating_sub(taken + launched);
+            if let Some(reason) = self.obstacle(&row, &compiled, slots) {
+                return self.wait(tx, &request, reason);
+            }
+            launched += u32::from(self.launch(tx, &request, &compiled)?);
+            self.moved += 1;
+        }
+        Ok(())
+    }
+
+    /// The definition that the request will run: the pinned one, or the newest for a request that
+    /// named no version and has not run yet (`job-definitions` 15.2).
+    fn definition(
+        &self,
+        tx: &mut Tx<'_>,
+        request: &RequestRow,
+        seen: &mut BTreeMap<DefinitionId, DefinitionRow>,
+    ) -> Result<DefinitionRow, EngineError> {
+        if let Some(row) = seen.get(&request.definition_id) {
+            return Ok(row.clone());
+        }
+        let pinned = definition::find_definition(tx, request.definition_id)?
+            .ok_or_else(|| EngineError::not_found("definition", request.definition_id))?;
+        let untouched = request.run_id.is_none() && request.last_run_id.is_none();
+        let row = if pinned.active || !untouched || !request.job_version.is_empty() {
+            pinned
+        } else {
+            definition::find_definition_by_type(tx, &request.org_id, &request.job_type, "")?
+                .unwrap_or(pinned)
+        };
+        seen.insert(request.definition_id, row.clone());
+        Ok(row)
+    }
+
+    /// Why a request of this definition cannot run now.
+    fn obstacle(&self, row: &DefinitionRow, compiled: &Compiled, slots: u32) -> Option<String> {
+        if row.disabled || row.deleted {
+            let word = if row.deleted { "deleted" } else { "disabled" };
+            return Some(format!("definition {} is {word}", row.job_type));
+        }
+        if slots == 0 {
+            let max = row.max_concurrency;
+            return Some(format!("all {max} slots of {} are taken", row.job_type));
+        }
+        let unserved = compiled.plan.tasks.iter().find(|task| {
+            let queue = queue_of(task);
+            task.method != Method::Manual && !self.ants.iter().any(|ant| ant.serves(&queue))
+        })?;
+        let tags = match unserved.tags.join(", ") {
+            tags if tags.is_empty() => String::new(),
+            tags => format!(" with tags {tags}"),
+        };
+        let (method, name) = (unserved.method, &unserved.name);
+        Some(format!(
+            "no ant offers {method}{tags}, which task {name} needs"
+        ))
+    }
+
+    fn wait(
+        &mut self,
+        tx: &mut Tx<'_>,
+        request: &RequestRow,
+        reason: String,
+    ) -> Result<(), EngineError> {
+        request::request_waits(tx, request.id, &reason, self.now)?;
+        self.actions
+            .events
+            .push((request.id, RunEventKind::Waiting { reason }));
+        Ok(())
+    }
+
+    /// Starts a run, or lets a suspended one go on. False when the request ended instead.
+    fn launch(
+        &mut self,
+        tx: &mut Tx<'_>,
+        request: &RequestRow,
+        compiled: &Arc<Compiled>,
+    ) -> Result<bool, EngineError> {
+        if let Some(error) = self.refusal(request, compiled)? {
+            let state = JobState::Failed;
+            request::end_request(tx, request.id, state, Some(&error), None, self.now)?;
+            let event = RunEventKind::RunEnded {
+                state,
+                error: Some(error),
+            };
+            self.actions.events.push((request.id, event));
+            return Ok(false);
+        }
+        let run = match request.run_id {
+            Some(run_id) => job_run::lock_job_run(tx, run_id)?,
+            None => None,
+        };
+        let run = match run {
+            Some(run) if run.run.phase == Phase::Suspended => run,
+            Some(_) | None => self.new_run(tx, request, compiled)?,
+        };
+        request::request_launched(tx, request.id, run.run_id, compiled.row.id, self.now)?;
+        self.actions.due(self.now.after(compiled.plan.timeout));
+        advance_locked(
+            tx,
+            self.engine,
+            &run,
+            Event::Launched,
+            self.now,
+            &mut self.actions,
+        )?;
+        Ok(true)
+    }
+
+    fn new_run(
+        &self,
+        tx: &mut Tx<'_>,
+        request: &RequestRow,
+        compiled: &Compiled,
+    ) -> Result<JobRunRow, EngineError> {
+        let earlier = match request.last_run_id {
+            Some(last) if !request.hard_restart => job_run::reusable_tasks(tx, last)?,
+            Some(_) | None => BTreeMap::new(),
+        };
+        let run = JobRun::new(request.retried, request.paused_count, earlier);
+        let metadata = serde_json::json!({
+            "jobType": request.job_type,
+            "requestId": request.id,
+            "definitionId": compiled.row.id,
+            "version": compiled.row.version,
+        });
+        let new = NewJobRun {
+            run_id: RunId::new(self.engine.ids.next_uuid()),
+            org_id: request.org_id.clone(),
+            request_id: request.id,
+            definition_id: compiled.row.id,
+            schedule_key: request.schedule_key.clone(),
+            rank: request.job_priority.saturating_neg(),
+            input: request.params.clone(),
+            metadata: metadata.to_string(),
+        };
+        Ok(job_run::insert_job_run(tx, new, run, self.now)?)
+    }
+
+    /// Why the request must end without running: a required parameter is missing, or it is
+    /// filtered (`job-definitions` 8.2, steps 1 and 3).
+    fn refusal(
+        &self,
+        request: &RequestRow,
+        compiled: &Compiled,
+    ) -> Result<Option<JobError>, EngineError> {
+        let data = crate::order::JobData::of_request(self.engine, request, compiled)?;
+        let missing = data.missing_params(compiled);
+        if !missing.is_empty() {
+            let message = format!(
+                "required parameter(s) not configured: {} — set them via org configs or job \
+                 parameters",
+                missing.join(", ")
+            );
+            return Ok(Some(JobError::new(error_code::VALIDATION, message)));
+        }
+        Ok(data.filtered_by(compiled).map(|expression| {
+            let message = format!("job filtered due to {expression}");
+            JobError::new(error_code::FILTERED_JOB, message)
+        }))
+    }
+}

@@ -1,0 +1,191 @@
+//! Submitting requests (`formicary-api` 7.2, 8.5).
+
+use colony_core::id::RequestId;
+use colony_core::state::JobState;
+use colony_core::time::Timestamp;
+use colony_store::Tx;
+use colony_store::definition::{self, DefinitionRow};
+use colony_store::request::{self, RequestRow, Submitted};
+use serde_json::{Map, Value};
+
+use crate::engine::{Caller, Engine};
+use crate::error::EngineError;
+
+/// Longest value of a parameter, in characters (`formicary-api` 6.4).
+const PARAM_CHARS_MAX: usize = 1_000_000;
+/// Longest text for free searches, in characters (`formicary-api` 6.4).
+const QUICK_SEARCH_CHARS_MAX: usize = 1000;
+
+/// A wish to run a definition.
+#[derive(Debug, Clone, Default)]
+pub struct Submit {
+    /// Name of the job, or `name:sem_version`.
+    pub job_type: String,
+    /// Wanted `sem_version`; empty = the newest.
+    pub job_version: String,
+    /// Parameters.
+    pub params: Map<String, Value>,
+    /// For people.
+    pub description: String,
+    /// For filtering.
+    pub platform: String,
+    /// For filtering.
+    pub job_group: String,
+    /// Higher first.
+    pub job_priority: i64,
+    /// Limit of the job in milliseconds; 0 = the definition's.
+    pub timeout_ms: i64,
+    /// Unique among unfinished requests.
+    pub user_key: Option<String>,
+    /// Request that this one belongs to.
+    pub parent_id: Option<RequestId>,
+    /// Not before; none = now.
+    pub scheduled_at: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Stores a request. It runs once it is due and there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] for an unknown job, [`EngineError::Invalid`] for bad parameters,
+    /// [`EngineError::KeyTaken`].
+    pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<RequestRow, EngineError> {
+        check(&submit)?;
+        let (engine, caller) = (self.clone(), caller.clone());
+        let row = self
+            .store
+            .write(move |tx| engine.store_request(tx, &caller, &submit))
+            .await?;
+        if row.scheduled_at <= row.created_at {
+            self.nudges.scheduler.notify_one();
+        } else {
+            self.nudges.due_at(row.scheduled_at);
+        }
+        Ok(row)
+    }
+
+    fn store_request(
+        &self,
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        submit: &Submit,
+    ) -> Result<RequestRow, EngineError> {
+        let definition = find_definition(tx, caller, submit)?;
+        let row = self.request_row(caller, submit, &definition);
+        match request::submit_request(tx, &row)? {
+            Submitted::Stored => Ok(row),
+            Submitted::KeyTaken { by } => Err(EngineError::KeyTaken { by }),
+        }
+    }
+
+    fn request_row(
+        &self,
+        caller: &Caller,
+        submit: &Submit,
+        definition: &DefinitionRow,
+    ) -> RequestRow {
+        let now = self.now();
+        let params = Value::Object(submit.params.clone());
+        RequestRow {
+            id: RequestId::new(self.ids.next_uuid()),
+            org_id: caller.org_id.clone(),
+            user_id: caller.user_text(),
+            parent_id: submit.parent_id,
+            schedule_key: definition.schedule_key(),
+            definition_id: definition.id,
+            job_type: definition.job_type.clone(),
+            job_version: submit.job_version.clone(),
+            job_state: JobState::Pending,
+            job_priority: submit.job_priority,
+            user_key: submit.user_key.clone(),
+            description: submit.description.clone(),
+            platform: submit.platform.clone(),
+            job_group: submit.job_group.clone(),
+            timeout_ms: submit.timeout_ms,
+            schedule_attempts: 0,
+            retried: 0,
+            paused_count: 0,
+            cron_triggered: false,
+            hard_restart: false,
+            cascade_cancel: false,
+            error_code: String::new(),
+            error_message: String::new(),
+            current_task: String::new(),
+            run_id: None,
+            last_run_id: None,
+            params: params.to_string(),
+            quick_search: quick_search(submit, &definition.job_type),
+            scheduled_at: submit.scheduled_at.map_or(now, |at| at.max(now)),
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+        }
+    }
+}
+
+fn find_definition(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    submit: &Submit,
+) -> Result<DefinitionRow, EngineError> {
+    let (job_type, version) = match submit.job_type.split_once(':') {
+        Some((job_type, version)) => (job_type, version),
+        None => (&*submit.job_type, &*submit.job_version),
+    };
+    definition::find_definition_by_type(tx, &caller.org_id, job_type, version)?
+        .ok_or_else(|| EngineError::not_found("job definition", &submit.job_type))
+}
+
+fn check(submit: &Submit) -> Result<(), EngineError> {
+    if submit.job_type.is_empty() {
+        return Err(EngineError::Invalid("job_type is required".to_owned()));
+    }
+    for (name, value) in &submit.params {
+        if value.is_null() {
+            let message = format!("parameter `{name}` is null; leave it out or give it a value");
+            return Err(EngineError::Invalid(message));
+        }
+        let chars = value
+            .as_str()
+            .map_or_else(|| value.to_string().len(), |text| text.chars().count());
+        if chars > PARAM_CHARS_MAX {
+            let message = format!(
+                "parameter `{name}` has {chars} characters; the limit is {PARAM_CHARS_MAX}"
+            );
+            return Err(EngineError::Invalid(message));
+        }
+    }
+    let texts = [
+        &submit.description,
+        &submit.platform,
+        &submit.job_group,
+        &submit.job_version,
+    ];
+    let key = submit.user_key.as_ref();
+    if texts.into_iter().chain(key).any(|text| text.contains('\0')) {
+        return Err(EngineError::Invalid(
+            "texts must not hold the character NUL".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// `description platform job_type error_code error_message;` and `name=value` of the parameters
+/// (`formicary-api` 6.4).
+fn quick_search(submit: &Submit, job_type: &str) -> String {
+    let mut text = format!("{} {} {job_type}  ;", submit.description, submit.platform);
+    for (name, value) in &submit.params {
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        text.push_str(&format!("{name}={value}"));
+        if text.len() > QUICK_SEARCH_CHARS_MAX * 4 {
+            break;
+        }
+    }
+    text.chars()
+        .filter(|c| *c != '\0')
+        .take(QUICK_SEARCH_CHARS_MAX)
+        .collect()
+}

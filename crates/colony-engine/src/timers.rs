@@ -1,0 +1,184 @@
+//! The timers loop: delays that are over, deadlines that passed, leases that were not renewed.
+//!
+//! It sleeps until the next due time, and for ever when there is none.
+
+use std::time::Duration;
+
+use colony_core::id::{RequestId, RunId};
+use colony_core::job::Event;
+use colony_core::time::Timestamp;
+use colony_store::Tx;
+use colony_store::dispatch::{self, Lease};
+use colony_store::job_run;
+use colony_store::request;
+use colony_store::timer::{self, Timer, TimerKind};
+
+use crate::action::Actions;
+use crate::advance::advance;
+use crate::ant::Lost;
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// Rows of each kind handled in one transaction.
+const BATCH: u32 = 256;
+/// Pause after a failure of the database.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(engine: Engine) {
+    loop {
+        match fire(&engine).await {
+            // A full batch: there may be more.
+            Ok(true) => {}
+            Ok(false) => sleep_until_due(&engine).await,
+            Err(error) => {
+                tracing::error!("failed to fire timers: {error}");
+                tokio::time::sleep(FAILURE_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn sleep_until_due(engine: &Engine) {
+    // Before reading what is next, so that what comes meanwhile wakes this loop.
+    engine.nudges.timers_sleep_until(None);
+    let next = engine.store.read(timer::next_due).await;
+    let next = match next {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::error!("failed to read the next due time: {error}");
+            Some(engine.now().after(FAILURE_PAUSE))
+        }
+    };
+    engine.nudges.timers_sleep_until(next);
+    match next {
+        None => engine.nudges.timers.notified().await,
+        Some(at) => {
+            let sleep = tokio::time::sleep(at.since(engine.now()));
+            tokio::select! {
+                () = sleep => {}
+                () = engine.nudges.timers.notified() => {}
+            }
+        }
+    }
+}
+
+/// Handles what is due. True when a batch was full.
+async fn fire(engine: &Engine) -> Result<bool, EngineError> {
+    let now = engine.now();
+    let inside = engine.clone();
+    let (actions, full) = engine
+        .store
+        .write(move |tx| {
+            let mut firing = Firing {
+                engine: &inside,
+                now,
+                actions: Actions::default(),
+                full: false,
+            };
+            firing.timers(tx)?;
+            firing.expired_leases(tx)?;
+            firing.overdue_leases(tx)?;
+            firing.overdue_runs(tx)?;
+            Ok::<_, EngineError>((firing.actions, firing.full))
+        })
+        .await?;
+    actions.carry_out(engine);
+    Ok(full)
+}
+
+struct Firing<'a> {
+    engine: &'a Engine,
+    now: Timestamp,
+    actions: Actions,
+    full: bool,
+}
+
+impl Firing<'_> {
+    fn timers(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        let timers = timer::take_due(tx, self.now, BATCH)?;
+        self.note_batch(timers.len());
+        for timer in timers {
+            self.timer(tx, timer)?;
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, tx: &mut Tx<'_>, timer: Timer) -> Result<(), EngineError> {
+        let run_id = RunId::new(timer.subject);
+        match timer.kind {
+            TimerKind::RequestDue => {
+                request::request_due(tx, RequestId::new(timer.subject))?;
+                self.actions.schedule = true;
+                Ok(())
+            }
+            TimerKind::TaskDue => self.event(tx, run_id, Event::TaskDue { task: timer.detail }),
+            TimerKind::JobRetryDue => self.event(tx, run_id, Event::JobRetryDue),
+        }
+    }
+
+    /// An ant that stopped sending heartbeats has lost its attempts.
+    fn expired_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        let leases = dispatch::expired_leases(tx, self.now, BATCH)?;
+        self.note_batch(leases.len());
+        for lease in leases {
+            if self.engine.ants.works_inside(&lease.holder, lease.attempt) {
+                self.keep(tx, &lease)?;
+            } else {
+                self.lose(tx, lease)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// This process slept, or was slow: its own ant is as alive as it is.
+    fn keep(&mut self, tx: &mut Tx<'_>, lease: &Lease) -> Result<(), EngineError> {
+        let expires_at = self.now.after(self.engine.settings.lease_duration);
+        dispatch::renew_leases(tx, &[lease.attempt], expires_at)?;
+        self.actions.due(expires_at);
+        Ok(())
+    }
+
+    fn lose(&mut self, tx: &mut Tx<'_>, lease: Lease) -> Result<(), EngineError> {
+        tracing::warn!(task.id = %lease.attempt.task_id, ant.id = %lease.holder, "lease expired");
+        if dispatch::end_lease(tx, lease.attempt)?.is_none() {
+            return Ok(());
+        }
+        let message = "the ant that worked on it was lost";
+        let lost = Lost {
+            lease,
+            counts: true,
+            outcome: "lost",
+            message,
+        };
+        lost.store(tx, self.engine, self.now, &mut self.actions)
+    }
+
+    fn overdue_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        let leases = dispatch::take_overdue_leases(tx, self.now, BATCH)?;
+        self.note_batch(leases.len());
+        for lease in leases {
+            let name = job_run::task_name(tx, lease.run_id, lease.attempt.task_id)?;
+            if let Some(task) = name {
+                self.event(tx, lease.run_id, Event::TaskTimedOut { task })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn overdue_runs(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        let runs = job_run::overdue_runs(tx, self.now, BATCH)?;
+        self.note_batch(runs.len());
+        for run_id in runs {
+            self.event(tx, run_id, Event::JobTimedOut)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, tx: &mut Tx<'_>, run_id: RunId, event: Event) -> Result<(), EngineError> {
+        advance(tx, self.engine, run_id, event, self.now, &mut self.actions)
+    }
+
+    fn note_batch(&mut self, rows: usize) {
+        self.full |= rows >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+    }
+}

@@ -1,0 +1,105 @@
+//! The rules of `job-definitions` 1.5 on the structural view, in the order of that table.
+
+mod extras;
+mod graph;
+mod job;
+mod task;
+
+pub(crate) use graph::check_rendered_targets;
+pub use graph::{RESERVED_TARGETS, is_reserved_target};
+pub(crate) use task::check_rendered_task;
+
+use crate::diagnostic::Diagnostic;
+use crate::model::Definition;
+use crate::span::Span;
+use crate::yaml::Node;
+
+/// How a definition is judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Whether what would certainly fail at run time is refused already.
+    pub(crate) strict: bool,
+    /// Whether edges may be missing from the view, because templates hide them.
+    pub(crate) edges_unknown: bool,
+}
+
+/// A definition under examination.
+pub(crate) struct Check<'d> {
+    definition: &'d Definition,
+    root: &'d Node,
+    source: &'d str,
+    rules: Rules,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Errors in the order of the rules, and warnings.
+pub(crate) struct Verdict {
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// Applies every rule.
+pub(crate) fn validate(
+    definition: &Definition,
+    root: &Node,
+    source: &str,
+    rules: Rules,
+) -> Verdict {
+    let mut check = Check {
+        definition,
+        root,
+        source,
+        rules,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
+    check.job_texts();
+    check.plugin();
+    check.cron();
+    check.task_list();
+    check.task_fields();
+    check.targets();
+    check.entry();
+    check.recipients();
+    check.triggers();
+    check.variables();
+    check.scripts();
+    check.references();
+    Verdict {
+        errors: check.errors,
+        warnings: check.warnings,
+    }
+}
+
+impl Check<'_> {
+    /// Notes an error at a path of the document, such as `tasks/2/on_completed`.
+    fn error(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.error_at(self.root.place(path), message, help);
+    }
+
+    fn error_at(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let error = Diagnostic::error(self.source, span, message).with_help(help);
+        self.errors.push(error);
+    }
+
+    fn warn(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
+        let span = self.root.place(path);
+        let warning = Diagnostic::warning(self.source, span, message).with_help(help);
+        self.warnings.push(warning);
+    }
+
+    /// Refuses a text that is longer than `max` characters.
+    fn limit(&mut self, path: &str, text: &str, max: usize, message: &str) {
+        let length = text.chars().count();
+        if length > max {
+            let help = format!("at most {max} characters are allowed, found {length}");
+            self.error(path, message, help);
+        }
+    }
+
+    /// The item of `tasks` at an index.
+    fn task_node(&self, index: usize) -> Option<&Node> {
+        self.root.get("tasks")?.items().get(index)
+    }
+}

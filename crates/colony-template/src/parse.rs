@@ -1,0 +1,12 @@
+//! From source text to code: tokens, expressions, blocks.
+
+mod block;
+mod compile;
+mod expression;
+mod lexer;
+mod literal;
+mod number;
+mod pipeline;
+mod token;
+
+pub(crate) use self::block::parse;

@@ -1,0 +1,271 @@
+//! The parser: reads text and actions, keeps the open blocks on a stack, and writes code as it goes.
+
+use std::collections::HashMap;
+
+use super::compile::Writer;
+use super::expression::{Arena, PipeId};
+use super::lexer::Lexer;
+use super::literal;
+use super::token::{Token, TokenKind};
+use crate::analysis::{Analysis, Reference};
+use crate::builtins::Builtin;
+use crate::code::{Chunk, Index, Op, Program, RangeSite};
+use crate::error::{Error, Fault, Span};
+use crate::functions::Functions;
+use crate::limits::{Limit, Limits};
+
+mod control;
+
+/// Parses a source into code, and lists what it refers to.
+pub(crate) fn parse(
+    name: &str,
+    source: &str,
+    functions: &Functions,
+    limits: &Limits,
+) -> Result<(Program, Analysis), Error> {
+    let located = |fault: Fault| fault.locate(name, source, None);
+    let source_max = limits.source_bytes.min(u32::MAX as usize);
+    if source.len() > source_max {
+        let message = format!("the source is longer than {source_max} bytes");
+        return Err(located(Fault::limit(
+            Span::default(),
+            Limit::SourceBytes,
+            message,
+        )));
+    }
+    let mut parser = Parser::new(name, source, functions, limits);
+    parser.run().map_err(located)?;
+    let references = std::mem::take(&mut parser.references);
+    let mut program = parser.writer.program;
+    program.name = name.to_owned();
+    program.source = source.to_owned();
+    Ok((program, Analysis::new(references, source)))
+}
+
+/// A block whose `{{end}}` is not reached.
+struct Open {
+    kind: Block,
+    span: Span,
+    /// How many variables there were before it.
+    variables: usize,
+    has_else: bool,
+    /// Jumps to the end of the block.
+    to_end: Vec<usize>,
+    /// The jump that is taken when the condition is not true.
+    to_else: Option<usize>,
+}
+
+enum Block {
+    If,
+    With,
+    /// A loop; where its turns begin, and its number.
+    Range {
+        next: usize,
+        site: usize,
+    },
+    /// `define`, or the body of `block`: a template of its own, and what to return to.
+    Body {
+        outer: Box<Outer>,
+    },
+}
+
+/// The template around a body.
+struct Outer {
+    chunk: Chunk,
+    variables: Variables,
+    loops: usize,
+    context: &'static str,
+    in_main: bool,
+    dots_moved: usize,
+}
+
+/// Reads one source.
+pub(super) struct Parser<'s> {
+    pub(super) source: &'s str,
+    pub(super) arena: Arena,
+    pub(super) functions: &'s Functions,
+    pub(super) references: Vec<Reference>,
+    lexer: Lexer<'s>,
+    /// Tokens that were read and given back, the next one last.
+    given_back: Vec<Token>,
+    variables: Variables,
+    writer: Writer,
+    open: Vec<Open>,
+    loops: usize,
+    nesting_max: usize,
+    /// Whether this is the main template, where `$` is the data.
+    in_main: bool,
+    /// How many open blocks have changed the dot.
+    dots_moved: usize,
+}
+
+impl<'s> Parser<'s> {
+    fn new(name: &str, source: &'s str, functions: &'s Functions, limits: &Limits) -> Self {
+        let loop_words = (
+            functions.get("break").is_none(),
+            functions.get("continue").is_none(),
+        );
+        Self {
+            source,
+            arena: Arena::default(),
+            functions,
+            references: Vec::new(),
+            lexer: Lexer::new(source, loop_words),
+            given_back: Vec::new(),
+            variables: Variables::default(),
+            writer: Writer::new(name),
+            open: Vec::new(),
+            loops: 0,
+            nesting_max: limits.nesting,
+            in_main: true,
+            dots_moved: 0,
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Fault> {
+        loop {
+            let token = self.next_non_space()?;
+            match token.kind {
+                TokenKind::Eof => break,
+                TokenKind::Text => self.text(token),
+                TokenKind::LeftDelim => self.action()?,
+                _ => return Err(self.unexpected(token, "input")),
+            }
+        }
+        if let Some(open) = self.open.last() {
+            return Err(Fault::parse(
+                open.span,
+                "unexpected EOF: no {{end}} for this block",
+            ));
+        }
+        self.writer
+            .finish_chunk(Chunk::default())
+            .map_err(|message| Fault::parse(Span::default(), message))
+    }
+
+    fn text(&mut self, token: Token) {
+        self.writer.text(self.source, token.span);
+    }
+
+    // Tokens.
+
+    pub(super) fn next(&mut self) -> Result<Token, Fault> {
+        match self.given_back.pop() {
+            Some(token) => Ok(token),
+            None => self.lexer.next(),
+        }
+    }
+
+    pub(super) fn push_back(&mut self, token: Token) {
+        self.given_back.push(token);
+    }
+
+    pub(super) fn next_non_space(&mut self) -> Result<Token, Fault> {
+        loop {
+            let token = self.next()?;
+            if token.kind != TokenKind::Space {
+                return Ok(token);
+            }
+        }
+    }
+
+    pub(super) fn peek_non_space(&mut self) -> Result<Token, Fault> {
+        let token = self.next_non_space()?;
+        self.push_back(token);
+        Ok(token)
+    }
+
+    fn expect(&mut self, kind: TokenKind, context: &str) -> Result<Token, Fault> {
+        let token = self.next_non_space()?;
+        if token.kind == kind {
+            Ok(token)
+        } else {
+            Err(self.unexpected(token, context))
+        }
+    }
+
+    pub(super) fn unexpected(&self, token: Token, context: &str) -> Fault {
+        Fault::parse(
+            token.span,
+            format!("unexpected {} in {context}", token.describe(self.source)),
+        )
+    }
+
+    // Names.
+
+    pub(super) fn declare(&mut self, name: String) {
+        self.variables.declare(name);
+    }
+
+    pub(super) fn check_variable(&self, name: &str, span: Span) -> Result<(), Fault> {
+        if name == "$" || self.variables.has(name) {
+            return Ok(());
+        }
+        Err(Fault::parse(span, format!("undefined variable {name:?}")))
+    }
+
+    pub(super) fn check_function(&self, name: &str, span: Span) -> Result<(), Fault> {
+        if self.functions.get(name).is_some() || Builtin::named(name).is_some() {
+            return Ok(());
+        }
+        Err(Fault::parse(span, format!("function {name:?} not defined")))
+    }
+
+    /// How many more blocks or parentheses may be opened here.
+    pub(super) fn nesting_left(&self) -> usize {
+        self.nesting_max.saturating_sub(self.open.len())
+    }
+
+    /// Writes the code of a pipeline that was just read, and notes what it refers to.
+    fn emit(&mut self, pipe: PipeId) {
+        let rooted = self.in_main && self.dots_moved == 0;
+        self.references.extend(super::compile::references(
+            &self.arena,
+            self.in_main,
+            rooted,
+        ));
+        self.writer.pipe(&self.arena, pipe, self.functions);
+        self.arena.nodes.clear();
+        self.arena.pipes.clear();
+    }
+}
+
+impl Open {
+    /// Whether the dot inside may be another than outside.
+    fn changes_dot(&self) -> bool {
+        match self.kind {
+            Block::If => false,
+            Block::With | Block::Range { .. } => !self.has_else,
+            Block::Body { .. } => false,
+        }
+    }
+}
+
+/// The variables that may be named at a place, the innermost last.
+#[derive(Default)]
+struct Variables {
+    stack: Vec<String>,
+    /// How often each name is on the stack.
+    counts: HashMap<String, usize>,
+}
+
+impl Variables {
+    fn declare(&mut self, name: String) {
+        *self.counts.entry(name.clone()).or_default() += 1;
+        self.stack.push(name);
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.counts.get(name).is_some_and(|count| *count > 0)
+    }
+
+    fn len(&self) -> usize {
+        self.stack.len()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        for name in self.stack.drain(len..) {
+            self.counts.entry(name).and_modify(|count| *count -= 1);
+        }
+    }
+}
