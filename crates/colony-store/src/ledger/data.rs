@@ -172,10 +172,7 @@ fn narrow(filter: &DataFilter, params: &mut Vec<Param<'_>>) -> String {
         return String::new();
     }
     let exact = (filter.key.iter()).chain(filter.keys.iter().flatten());
-    let pattern = filter
-        .pattern
-        .as_ref()
-        .map(KeyPattern::literal_prefix);
+    let pattern = filter.pattern.as_ref().map(KeyPattern::literal_prefix);
     let prefixes = (filter.key_prefixes.iter().flatten().cloned()).chain(pattern);
     let prefixes: Vec<String> = prefixes.collect();
     let exact: Vec<&String> = exact.collect();

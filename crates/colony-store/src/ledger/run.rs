@@ -164,3 +164,18 @@ pub fn grow_runs(
     )?;
     Ok(())
 }
+
+/// Owners of runs. Unknown ones are left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn owners_of_runs(
+    tx: &mut Tx<'_>,
+    ids: &[RunId],
+) -> Result<BTreeMap<RunId, String>, StoreError> {
+    tx.query_list("SELECT id, org_id FROM runs WHERE id IN ({list})", &[], ids)?
+        .iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
+}
