@@ -1,1 +1,3 @@
 //! The queen's HTTP side.
+
+pub mod runs;
