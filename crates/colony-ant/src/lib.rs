@@ -1,1 +1,67 @@
-//! placeholder
+//! The ant: runs the tasks that a queen leases to it, and reports how they ended.
+//!
+//! An [`Ant`] speaks the messages of `colony-wire` over a [`Link`], two bounded channels. The
+//! embedded ant is joined to its queen by nothing else; a remote one has its channels bridged to a
+//! socket. One loop owns what the ant knows; every attempt is a task of its own that runs the
+//! phases of an order, captures the output, and hands the loop its report.
+//!
+//! Reading order: [`Ant`] and its loop, the attempt and its phases, the [`Executor`] trait and the
+//! shell behind it, the log, artifacts and dependencies, and last what makes sure that no process
+//! outlives its attempt ([`reaper`] and the sweep).
+//!
+//! A queen embeds an ant like this:
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use colony_ant::{Ant, AntConfig, DirectObjects, Link, ReaperCommand, Shutdown};
+//! # use colony_core::{id::MonotonicIds, time::SystemClock};
+//! # async fn embed(store: Arc<dyn object_store::ObjectStore>) -> Result<(), Box<dyn std::error::Error>> {
+//! let (to_queen, mut from_ant) = tokio::sync::mpsc::channel(256);
+//! let (to_ant, from_queen) = tokio::sync::mpsc::channel(256);
+//! let mut config = AntConfig::new("embedded", "/var/lib/colony/work");
+//! config.reaper = Some(ReaperCommand {
+//!     program: std::env::current_exe()?,
+//!     args: vec!["reaper".to_owned()], // calls `colony_ant::reaper::run(std::io::stdin())`
+//! });
+//! let ant = Ant::new(
+//!     config,
+//!     Link { to_queen, from_queen },
+//!     Arc::new(DirectObjects::new(store)),
+//!     Arc::new(SystemClock),
+//!     Arc::new(MonotonicIds::new(SystemClock)),
+//! );
+//! let shutdown = Shutdown::new();
+//! let ant = tokio::spawn(ant.run(shutdown.clone()));
+//! // … hear `Hello` from `from_ant`, answer `Welcome` to `to_ant`, then send orders …
+//! shutdown.drain(); // soft; `shutdown.now()` stops what runs
+//! ant.await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is deliberately absent: the job language, any database, any retry of a task.
+
+mod ant;
+mod artifacts;
+mod attempt;
+mod config;
+mod dependencies;
+mod digest;
+mod environment;
+mod executor;
+mod groups;
+mod log;
+mod objects;
+pub mod reaper;
+mod redact;
+mod shell;
+mod stop;
+mod sweep;
+mod work_root;
+
+pub use ant::{Ant, AntError, Link, Shutdown};
+pub use config::{AntConfig, Limits, Periods, ReaperCommand};
+pub use executor::{Description, Event, Executor, Place, Session, StartError, Stop, Stream};
+pub use objects::{DirectObjects, ObjectError, Objects};
+pub use shell::ShellExecutor;
+pub use work_root::WorkRootError;

@@ -16,8 +16,8 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::client::{ClientError, RunsClient};
 use crate::runs::{ChangeTask, ClaimRequest, ClaimedTask, HeartbeatRequest};
+use crate::runs_client::{ClientError, RunsClient};
 
 /// The most of stderr that an error shows.
 const STDERR_MAX: usize = 4_000;

@@ -4,9 +4,12 @@
 //! the next `JobRun` with the [`Effect`]s to carry out. The caller stores both in one transaction.
 
 mod apply;
+mod attempt;
+mod ending;
 mod event;
 mod route;
 mod run;
+mod suspend;
 mod walk;
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(crate) struct Actions {
     pub(crate) due_at: Option<Timestamp>,
     /// Attempts to stop: who runs them, and why.
     pub(crate) stops: Vec<(String, AttemptRef, String)>,
+    /// Attempts that are over: what they wrote is stored, or lost with them.
+    pub(crate) ended: Vec<AttemptRef>,
     /// For watchers.
     pub(crate) events: Vec<(RequestId, RunEventKind)>,
 }
@@ -31,6 +33,13 @@ impl Actions {
 
     /// Does it all.
     pub(crate) fn carry_out(self, engine: &Engine) {
+        // Watchers first: they hear of the end of a task before the start of the next.
+        for (request_id, kind) in self.events {
+            engine.tell(request_id, kind);
+        }
+        for attempt in self.ended {
+            engine.live_logs.forget(attempt);
+        }
         if self.dispatch {
             engine.nudges.dispatcher.notify_one();
         }
@@ -44,9 +53,6 @@ impl Actions {
             engine
                 .ants
                 .send(&holder, QueenMessage::Cancel { attempt, reason });
-        }
-        for (request_id, kind) in self.events {
-            engine.tell(request_id, kind);
         }
     }
 }

@@ -75,6 +75,17 @@ impl Ants {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The link is closed. The ant may have opened another one meanwhile.
+    fn leave(&self, ant_id: &str, link: &mpsc::Sender<QueenMessage>) {
+        let mut sessions = self.lock();
+        if sessions
+            .get(ant_id)
+            .is_some_and(|session| session.to_ant.same_channel(link))
+        {
+            sessions.remove(ant_id);
+        }
+    }
+
     /// Every ant and how many attempts it has room for.
     pub(crate) fn rooms(&self) -> Vec<AntRoom> {
         let rooms = self.lock();
@@ -166,8 +177,8 @@ impl Engine {
         while let Some(message) = link.from_ant.recv().await {
             self.hear(&ant_id, message, &reports).await;
         }
-        let session = self.ants.lock().remove(&ant_id);
-        if session.is_some_and(|session| session.embedded) {
+        self.ants.leave(&ant_id, &link.to_ant);
+        if link.embedded {
             self.lose_leases(&ant_id, &BTreeSet::new()).await?;
         }
         Ok(())
@@ -299,7 +310,6 @@ impl Engine {
                 Ok::<_, EngineError>(actions)
             })
             .await?;
-        self.live_logs.forget(attempt);
         actions.carry_out(self);
         Ok(())
     }
@@ -336,6 +346,7 @@ impl Lost {
             ended_at: now,
         };
         dispatch::insert_attempt(tx, &ended)?;
+        actions.ended.push(ended.lease.attempt);
         let message = self.message.to_owned();
         let event = Event::AttemptLost {
             task,

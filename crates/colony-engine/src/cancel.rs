@@ -5,6 +5,7 @@ use colony_core::id::RequestId;
 use colony_core::job::{Event, JobError};
 use colony_core::state::JobState;
 use colony_core::time::Timestamp;
+use colony_store::job_run;
 use colony_store::request::{self, RequestRow};
 use colony_store::{Tx, timer};
 
@@ -12,6 +13,7 @@ use crate::action::Actions;
 use crate::advance::advance;
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
+use crate::query::own_request;
 
 impl Engine {
     /// Cancels a request: one that waits at once, one that runs by stopping its attempt. Nothing
@@ -26,6 +28,10 @@ impl Engine {
         let actions = self
             .store
             .write(move |tx| {
+                // The run before the request, as everywhere: reports lock in that order.
+                if let Some(run_id) = own_request(tx, &caller, &name)?.run_id {
+                    job_run::lock_job_run(tx, run_id)?;
+                }
                 let request = lock_own_request(tx, &caller, &name)?;
                 let mut actions = Actions::default();
                 engine.cancel_locked(tx, &request, now, &mut actions)?;

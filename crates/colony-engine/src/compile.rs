@@ -10,7 +10,7 @@ use colony_core::method::Method;
 use colony_core::plan::{
     DEFAULT_JOB_TIMEOUT, DEFAULT_MAX_CONCURRENCY, DEFAULT_TASK_TIMEOUT, Plan, Target, TaskPlan,
 };
-use colony_spec::{Definition, Format, Loader, Task};
+use colony_spec::{Definition, Loader, Task};
 use colony_store::Tx;
 use colony_store::definition::{self, DefinitionRow};
 
@@ -61,11 +61,11 @@ impl Definitions {
         }
         let row = definition::find_definition(tx, id)?;
         let row = row.ok_or_else(|| EngineError::not_found("definition", id))?;
-        let loaded = self
+        let definition = self
             .loader()
-            .load(&row.raw_yaml, Format::Yaml)
+            .load_stored(&row.raw_yaml)
             .map_err(EngineError::InvalidDefinition)?;
-        let compiled = Arc::new(compile(row, loaded.definition)?);
+        let compiled = Arc::new(compile(row, definition)?);
         let mut cached = self.lock();
         if cached.len() >= CACHED_MAX {
             cached.clear();

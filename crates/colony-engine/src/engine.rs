@@ -133,7 +133,8 @@ impl Engine {
         &self.store
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time by this engine's clock.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

@@ -16,6 +16,7 @@
 mod action;
 mod advance;
 mod ant;
+mod artifact;
 mod cancel;
 mod compile;
 mod definition;
@@ -34,8 +35,10 @@ mod scheduler;
 mod setup;
 mod submit;
 mod timers;
+mod wait;
 
 pub use ant::AntLink;
+pub use artifact::{ArtifactContent, ObjectBytes};
 pub use compile::Compiled;
 pub use definition::{SaveDefinition, Saved};
 pub use engine::{Caller, Engine, EngineParts, EngineSettings};

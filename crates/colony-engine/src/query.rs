@@ -19,6 +19,8 @@ use crate::error::EngineError;
 pub struct ExecutionView {
     /// Its own row, without its tasks.
     pub row: ExecutionRow,
+    /// Who submitted the request; may be empty.
+    pub user_id: String,
     /// The definition that it executes.
     pub compiled: Arc<Compiled>,
     /// Latest value of each context.
@@ -108,6 +110,7 @@ impl Engine {
         let compiled = self.definitions.load(tx, row.definition_id)?;
         Ok(Some(ExecutionView {
             row,
+            user_id: request.user_id.clone(),
             compiled,
             contexts,
             tasks,

@@ -38,7 +38,6 @@ impl Engine {
             .await;
         match stored {
             Ok((accepted, actions)) => {
-                self.live_logs.forget(attempt);
                 actions.carry_out(self);
                 self.ants
                     .send(ant_id, QueenMessage::ReportStored { attempt, accepted });
@@ -81,6 +80,7 @@ pub(crate) fn end_attempt(
         ended_at: now,
     };
     dispatch::insert_attempt(tx, &ended)?;
+    actions.ended.push(attempt);
     if let Some(report) = report {
         Left {
             engine,

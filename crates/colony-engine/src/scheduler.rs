@@ -88,7 +88,18 @@ impl Round<'_> {
         let mut launched = 0;
         for request in requests {
             let row = self.definition(tx, &request, &mut definitions)?;
-            let compiled = self.engine.definitions.load(tx, row.id)?;
+            let compiled = match self.engine.definitions.load(tx, row.id) {
+                Ok(compiled) => compiled,
+                Err(EngineError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    self.end(
+                        tx,
+                        &request,
+                        JobError::new(error_code::VALIDATION, error.to_string()),
+                    )?;
+                    continue;
+                }
+            };
             let slots = row.max_concurrency.saturating_sub(taken + launched);
             if let Some(reason) = self.obstacle(&row, &compiled, slots) {
                 return self.wait(tx, &request, reason);
@@ -168,13 +179,7 @@ impl Round<'_> {
         compiled: &Arc<Compiled>,
     ) -> Result<bool, EngineError> {
         if let Some(error) = self.refusal(request, compiled)? {
-            let state = JobState::Failed;
-            request::end_request(tx, request.id, state, Some(&error), None, self.now)?;
-            let event = RunEventKind::RunEnded {
-                state,
-                error: Some(error),
-            };
-            self.actions.events.push((request.id, event));
+            self.end(tx, request, error)?;
             return Ok(false);
         }
         let run = match request.run_id {
@@ -186,16 +191,36 @@ impl Round<'_> {
             Some(_) | None => self.new_run(tx, request, compiled)?,
         };
         request::request_launched(tx, request.id, run.run_id, compiled.row.id, self.now)?;
-        self.actions.due(self.now.after(compiled.plan.timeout));
+        let timeout = u64::try_from(request.timeout_ms)
+            .ok()
+            .filter(|millis| *millis > 0);
+        let timeout = timeout.map(Duration::from_millis);
+        self.actions
+            .due(self.now.after(timeout.unwrap_or(compiled.plan.timeout)));
         advance_locked(
             tx,
             self.engine,
             &run,
-            Event::Launched,
+            Event::Launched { timeout },
             self.now,
             &mut self.actions,
         )?;
         Ok(true)
+    }
+
+    /// The request fails without a run.
+    fn end(
+        &mut self,
+        tx: &mut Tx<'_>,
+        request: &RequestRow,
+        error: JobError,
+    ) -> Result<(), EngineError> {
+        let state = JobState::Failed;
+        request::end_request(tx, request.id, state, Some(&error), None, self.now)?;
+        let error = Some(error);
+        let event = RunEventKind::RunEnded { state, error };
+        self.actions.events.push((request.id, event));
+        Ok(())
     }
 
     fn new_run(

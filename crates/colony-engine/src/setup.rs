@@ -14,6 +14,12 @@ use crate::error::EngineError;
 /// Id of the organization that the first start makes.
 pub const DEFAULT_ORGANIZATION: &str = "default";
 
+/// How tokens begin, so that people and scanners recognize them.
+const PREFIX: &str = "colony_";
+
+/// Fewer characters after the prefix are not a token of ours.
+const LENGTH_MIN: usize = 43;
+
 /// A new token in clear text, shown once. Its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(String);
@@ -21,7 +27,13 @@ pub struct AdminToken(String);
 impl AdminToken {
     /// A token from 32 random bytes.
     pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(format!("colony_{}", URL_SAFE_NO_PAD.encode(bytes)))
+        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// A token as it was written to its file. None when the text is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let token = text.strip_prefix(PREFIX)?;
+        (token.len() >= LENGTH_MIN).then(|| Self(text.to_owned()))
     }
 
     /// The text, for the file that only its owner can read.

@@ -174,8 +174,16 @@ impl Firing<'_> {
         Ok(())
     }
 
+    /// A run that cannot go on must not hold up the others.
     fn event(&mut self, tx: &mut Tx<'_>, run_id: RunId, event: Event) -> Result<(), EngineError> {
-        advance(tx, self.engine, run_id, event, self.now, &mut self.actions)
+        match advance(tx, self.engine, run_id, event, self.now, &mut self.actions) {
+            Err(EngineError::Store(error)) => Err(EngineError::Store(error)),
+            Err(error) => {
+                tracing::error!(run.id = %run_id, "failed to advance a run: {error}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn note_batch(&mut self, rows: usize) {

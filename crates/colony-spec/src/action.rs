@@ -27,16 +27,28 @@ pub(crate) struct Action {
     pub(crate) kind: ActionKind,
 }
 
+/// How often a text may be looked through for ends that do not come.
+const PATIENCE: usize = 64;
+
 /// All actions of a text, in order. An action that is never closed is left out.
 pub(crate) fn find_actions(text: &str) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut from = 0;
+    // Bytes that may be looked at in vain, so that a text of nothing but `{{` is no trap.
+    let mut patience = text.len().saturating_mul(PATIENCE) + 1;
     while let Some(found) = text[from..].find("{{") {
         let start = from + found;
-        let Some(end) = action_end(text, start + 2) else {
-            // Go would refuse this text; the renderer says so. Later actions still count.
-            from = start + 2;
-            continue;
+        let end = match action_end(text, start + 2) {
+            Ok(end) => end,
+            Err(seen) => {
+                // Go would refuse this text; the renderer says so. Later actions still count.
+                patience = patience.saturating_sub(seen - start);
+                if patience == 0 {
+                    break;
+                }
+                from = start + 2;
+                continue;
+            }
         };
         actions.push(Action {
             span: Span::new(start, end),
@@ -47,39 +59,41 @@ pub(crate) fn find_actions(text: &str) -> Vec<Action> {
     actions
 }
 
-/// One past the closing braces of the action whose inside begins at `at`.
-fn action_end(text: &str, at: usize) -> Option<usize> {
-    let inside = &text[at..];
-    if let Some(comment) = trim_marker(inside).strip_prefix("/*") {
-        let end = text.len() - comment.len() + comment.find("*/")? + 2;
-        let close = text[end..].find("}}")?;
-        return Some(end + close + 2);
+/// One past the closing braces of the action whose inside begins at `at`; the error is how far
+/// they were looked for.
+fn action_end(text: &str, at: usize) -> Result<usize, usize> {
+    if let Some(comment) = trim_marker(&text[at..]).strip_prefix("/*") {
+        let end = comment.find("*/").ok_or(text.len())? + 2;
+        let end = text.len() - comment.len() + end;
+        let close = text[end..].find("}}").ok_or(text.len())?;
+        return Ok(end + close + 2);
     }
     let bytes = text.as_bytes();
     let mut at = at;
     while at < bytes.len() {
         match bytes[at] {
-            b'}' if bytes.get(at + 1) == Some(&b'}') => return Some(at + 2),
+            b'}' if bytes.get(at + 1) == Some(&b'}') => return Ok(at + 2),
             quote @ (b'"' | b'\'' | b'`') => at = literal_end(bytes, at, quote)?,
             // An escape outside a literal: the text is inside a YAML scalar in double quotes.
-            b'\\' => return None,
+            b'\\' => return Err(at),
             _ => at += 1,
         }
     }
-    None
+    Err(at)
 }
 
 /// One past the closing quote of the literal that opens at `at`.
-fn literal_end(bytes: &[u8], at: usize, quote: u8) -> Option<usize> {
+fn literal_end(bytes: &[u8], at: usize, quote: u8) -> Result<usize, usize> {
     let mut at = at + 1;
-    loop {
-        match *bytes.get(at)? {
-            byte if byte == quote => return Some(at + 1),
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            byte if byte == quote => return Ok(at + 1),
             b'\\' if quote != b'`' => at += 2,
-            b'\n' if quote != b'`' => return None,
+            b'\n' if quote != b'`' => return Err(at),
             _ => at += 1,
         }
     }
+    Err(bytes.len())
 }
 
 fn trim_marker(inside: &str) -> &str {
@@ -111,7 +125,10 @@ pub(crate) fn is_action_line(line: &str) -> bool {
         return false;
     }
     while !rest.is_empty() {
-        let Some(end) = rest.strip_prefix("{{").and_then(|_| action_end(rest, 2)) else {
+        let Some(end) = rest
+            .strip_prefix("{{")
+            .and_then(|_| action_end(rest, 2).ok())
+        else {
             return false;
         };
         rest = rest[end..].trim_start();
@@ -167,6 +184,12 @@ mod tests {
         ] {
             assert_eq!(is_action_line(line), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_text_of_openings_is_no_trap() {
+        assert_eq!(find_actions(&"{{".repeat(500_000)), []);
+        assert!(find_actions(&("{{ ` ".repeat(200_001) + "}}")).len() <= 1);
     }
 
     proptest! {

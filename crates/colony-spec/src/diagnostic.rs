@@ -38,8 +38,64 @@ pub struct Diagnostic {
     pub column: usize,
     /// The bytes of the source that are meant.
     pub span: Span,
+    /// The source line around the place.
+    pub excerpt: Box<Excerpt>,
     /// What is allowed and what to do.
     pub help: Option<String>,
+}
+
+/// The part of a source line that a finding is about. It is kept with the finding, because the
+/// text that was read may be a rendered one that nobody else has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Excerpt {
+    /// The line, or a part of a very long one; empty when there is nothing to show.
+    pub text: String,
+    /// Characters of `text` before the place.
+    pub indent: usize,
+    /// Characters of the place.
+    pub width: usize,
+}
+
+/// Longest excerpt in characters, and how much of it comes before the place.
+const EXCERPT_CHARS_MAX: usize = 160;
+const EXCERPT_CHARS_BEFORE: usize = 60;
+
+impl Excerpt {
+    fn of(source: &str, span: Span, column: usize) -> Self {
+        let line = line_at(source, span.start).trim_end();
+        if line.trim().is_empty() {
+            return Self::default();
+        }
+        let skipped = if line.chars().count() > EXCERPT_CHARS_MAX {
+            (column - 1).saturating_sub(EXCERPT_CHARS_BEFORE)
+        } else {
+            0
+        };
+        let text: String = line.chars().skip(skipped).take(EXCERPT_CHARS_MAX).collect();
+        let indent = column - 1 - skipped;
+        let meant = span.slice(source).lines().next().unwrap_or("").trim_end();
+        let room = text.chars().count().saturating_sub(indent);
+        let width = meant.chars().count().min(room).max(1);
+        Self {
+            text,
+            indent,
+            width,
+        }
+    }
+
+    /// White space up to the place (tabs kept, so that columns line up) and the carets.
+    fn underline(&self) -> String {
+        let blanks = self
+            .text
+            .chars()
+            .map(|c| if c == '\t' { '\t' } else { ' ' });
+        let mut line: String = blanks
+            .chain(std::iter::repeat(' '))
+            .take(self.indent)
+            .collect();
+        line.push_str(&"^".repeat(self.width));
+        line
+    }
 }
 
 impl Diagnostic {
@@ -61,6 +117,7 @@ impl Diagnostic {
             line,
             column,
             span,
+            excerpt: Box::new(Excerpt::of(source, span, column)),
             help: None,
         }
     }
@@ -79,8 +136,17 @@ impl Diagnostic {
         self
     }
 
+    /// The same finding with some text replaced everywhere, such as secrets by a mask.
+    #[must_use]
+    pub(crate) fn map_texts(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.message = change(&self.message);
+        self.excerpt.text = change(&self.excerpt.text);
+        self.help = self.help.map(|help| change(&help));
+        self
+    }
+
     /// Plain text for a terminal: place and message, the source line with a caret, and the help.
-    pub fn to_text(&self, file: &str, source: &str) -> String {
+    pub fn to_text(&self, file: &str) -> String {
         let mut text = format!(
             "{file}:{}:{}: {}: {}\n",
             self.line,
@@ -88,31 +154,17 @@ impl Diagnostic {
             self.severity.as_str(),
             self.message
         );
-        let line = line_at(source, self.span.start);
-        if !line.trim().is_empty() {
+        if !self.excerpt.text.is_empty() {
             let number = self.line.to_string();
             let margin = " ".repeat(number.len());
-            let (indent, caret) = self.caret(source, line);
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{margin} |\n{number} | {}", line.trim_end());
-            let _ = writeln!(text, "{margin} | {indent}{caret}");
+            let _ = writeln!(text, "{margin} |\n{number} | {}", self.excerpt.text);
+            let _ = writeln!(text, "{margin} | {}", self.excerpt.underline());
         }
         if let Some(help) = &self.help {
             let _ = writeln!(text, "help: {help}");
         }
         text
-    }
-
-    /// White space up to the place (tabs kept, so that columns line up) and the carets.
-    fn caret(&self, source: &str, line: &str) -> (String, String) {
-        let indent: String = line
-            .chars()
-            .take(self.column - 1)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let first_line = self.span.slice(source).lines().next().unwrap_or("");
-        let width = first_line.trim_end().chars().count().max(1);
-        (indent, "^".repeat(width))
     }
 }
 
@@ -127,8 +179,18 @@ mod tests {
         let diagnostic =
             Diagnostic::error(source, span, "no such method").with_help("did you mean `SHELL`?");
         assert_eq!(
-            diagnostic.to_text("job.yaml", source),
+            diagnostic.to_text("job.yaml"),
             "job.yaml:3:11: error: no such method\n  |\n3 | - method: SHEL\n  |           ^^^^\nhelp: did you mean `SHELL`?\n"
         );
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let source = format!("{}X{}", "a".repeat(500), "b".repeat(500));
+        let text = Diagnostic::error(&source, Span::new(500, 501), "m").to_text("f");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "f:1:501: error: m");
+        assert_eq!(lines[2].len(), "1 | ".len() + EXCERPT_CHARS_MAX);
+        assert_eq!(lines[2].find('X'), lines[3].find('^'));
     }
 }

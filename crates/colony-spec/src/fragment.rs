@@ -26,6 +26,16 @@ pub(crate) fn find_fragment(raw_yaml: &str, task_type: &str) -> Option<Fragment>
         .map(|item| item.fragment(&lines))
 }
 
+/// The fragments of all tasks whose type is written out, in document order.
+pub(crate) fn all_fragments(raw_yaml: &str) -> Vec<Fragment> {
+    let lines = split_lines(raw_yaml);
+    items(&lines)
+        .into_iter()
+        .filter(|item| item.task_type(&lines).is_some())
+        .map(|item| item.fragment(&lines))
+        .collect()
+}
+
 /// The text under a top-level key, with the key's own line.
 pub(crate) fn top_level_block(raw_yaml: &str, key: &str) -> Option<String> {
     let lines = split_lines(raw_yaml);
@@ -78,13 +88,13 @@ fn items(lines: &[Line<'_>]) -> Vec<Item> {
 /// Where an item ends before `lines.len()`: action lines that stand between items are left out.
 fn item_end(lines: &[Line<'_>], start: usize, dash: usize, is_last: bool) -> usize {
     let mut depth = Depth::default();
-    for at in start..lines.len() {
-        let line = &lines[at];
+    let last_content = lines.iter().rposition(is_content).unwrap_or(start);
+    for (at, line) in lines.iter().enumerate().skip(start) {
         let is_control = is_action_line(line.text) && !line.in_block && line.indent() <= dash;
         let mut after = depth;
         let closes_outer = after.follow(line.text);
         if is_control {
-            let is_inside = depth.open > 0 || is_last || lines[at + 1..].iter().any(is_content);
+            let is_inside = depth.open > 0 || is_last || last_content > at;
             if closes_outer || !is_inside {
                 return at;
             }

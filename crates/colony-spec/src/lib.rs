@@ -12,6 +12,37 @@
 //!
 //! Nothing here reads a clock, draws a random number or touches a store; what templates need from
 //! outside is passed in.
+//!
+//! ```
+//! use colony_spec::{Format, Layers, Loader, Outside, Renderer};
+//!
+//! let text = "
+//! job_type: greet
+//! tasks:
+//! - task_type: hello
+//!   method: SHELL
+//!   script:
+//!     - echo Hello {{ .Name }}
+//! ";
+//! // At upload: everything that is wrong, each with its place and advice.
+//! let loaded = match Loader::new().load(text, Format::Yaml) {
+//!     Ok(loaded) => loaded,
+//!     Err(errors) => panic!("{}", errors[0].to_text("greet.yaml")),
+//! };
+//! let definition = loaded.definition;
+//!
+//! // At dispatch: the sources of values, the task, and the environment of its commands.
+//! let layers = Layers {
+//!     job_type: definition.job_type.clone(),
+//!     params: [("Name".to_owned(), "ant".into())].into_iter().collect(),
+//!     ..Layers::default()
+//! };
+//! let renderer = Renderer::new(Outside::default());
+//! let task = renderer.task(&definition, "hello", &layers.template_data())?;
+//! assert_eq!(task.commands(), ["echo Hello ant"]);
+//! assert_eq!(layers.environment(&task.variables)["Name"], "ant");
+//! # Ok::<(), colony_spec::RenderError>(())
+//! ```
 
 mod action;
 mod cron;
@@ -22,6 +53,7 @@ pub mod duration;
 mod fragment;
 mod functions;
 pub mod host;
+mod json;
 mod lines;
 pub mod load;
 pub mod model;
@@ -34,7 +66,7 @@ mod view;
 mod yaml;
 
 pub use data::{Layers, TemplateData};
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{Diagnostic, Excerpt, Severity};
 pub use load::{Format, Loaded, Loader, load};
 pub use model::{Definition, Task};
 pub use render::{Outside, RenderError, Renderer, render_task};

@@ -9,6 +9,7 @@ use crate::action::{ActionKind, find_actions};
 use crate::decode::{Findings, decode_definition};
 use crate::diagnostic::Diagnostic;
 use crate::fragment::top_level_block;
+use crate::json::durations_as_text;
 use crate::lines::blank_template_comments;
 use crate::model::Definition;
 use crate::render::{Outside, UploadFault, render_document, template_faults};
@@ -105,7 +106,14 @@ impl Loader {
         };
         match json {
             // Stored as canonical YAML, from which task fragments can be cut.
-            Some(json) => self.load_yaml(&to_yaml(&json)),
+            Some(mut json) => {
+                durations_as_text(&mut json);
+                self.load_yaml(&to_yaml(&json)).map_err(|errors| {
+                    let note =
+                        |error| noted(error, "the place is in the definition written as YAML");
+                    errors.into_iter().map(note).collect()
+                })
+            }
             None => self.load_yaml(text),
         }
     }
@@ -136,8 +144,14 @@ impl Loader {
         };
         match render_document(text, &variables, &self.outside) {
             Ok(rendered) => {
-                let document = structural_view(&rendered).map_err(|error| vec![error])?;
-                self.examine(&rendered, &document)
+                let document = structural_view(&rendered);
+                let loaded = document
+                    .map_err(|error| vec![error])
+                    .and_then(|document| self.examine(&rendered, &document));
+                loaded.map_err(|errors| {
+                    let note = "the place is in the document after its templates ran";
+                    errors.into_iter().map(|error| noted(error, note)).collect()
+                })
             }
             Err(fault) => {
                 let mut loaded = self.examine(text, &document.map_err(|error| vec![error])?)?;
@@ -170,6 +184,9 @@ impl Loader {
         let verdict = validate(&definition, &document.root, text, rules);
         let mut warnings = verdict.warnings;
         errors.extend(verdict.errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         for fault in template_faults(&definition) {
             if self.strict {
                 errors.push(fault);
@@ -199,6 +216,12 @@ fn upload_warning(text: &str, fault: &UploadFault) -> Diagnostic {
     let message = format!("the document was not rendered at upload: {message}");
     Diagnostic::warning(text, place, message)
         .with_help("tasks made by `range` do not exist; only `job_variables` have values at upload")
+}
+
+/// Says that a place is not one of the author's text.
+fn noted(error: Diagnostic, note: &str) -> Diagnostic {
+    let help = error.help.clone().unwrap_or_default();
+    error.with_help(format!("{help} ({note})"))
 }
 
 fn check_size(text: &str) -> Result<(), Diagnostic> {
@@ -238,11 +261,14 @@ fn sniff_job_type(text: &str) -> Result<(), Diagnostic> {
 
 /// The document as far as it can be read before it is rendered (`job-definitions` 1.2).
 pub(crate) fn structural_view(text: &str) -> Result<Document, Diagnostic> {
-    let fine = parse(&View::of_template(text, Grain::Action), text);
+    let read = |grain| parse(&View::of_template(text, grain), text);
+    let fine = read(Grain::Action);
     if fine.is_ok() || !text.contains("{{") {
         return fine;
     }
-    parse(&View::of_template(text, Grain::Value), text)
+    // The coarser views are for text that is YAML only once rendered. What is wrong for other
+    // reasons shows in the second one at the right place.
+    read(Grain::Value).or_else(|error| read(Grain::Line).map_err(|_| error))
 }
 
 /// Whether the whole document is rendered at upload: a `range` anywhere, or the author's wish.

@@ -19,6 +19,7 @@ use jiff::tz::TimeZone;
 use crate::data::TemplateData;
 use crate::functions::functions;
 use crate::host::{JobHost, Offline, Session, Submitted};
+use crate::lines::blank_template_comments;
 use crate::quoting::{DOUBLE, SINGLE, in_double_quotes, in_single_quotes, protect_quotes};
 
 /// Bounds of one rendering. Definitions are at most 1 MiB, so ordinary ones stay far below.
@@ -102,6 +103,7 @@ impl Renderer {
             return Ok(template.to_owned());
         }
         self.session.begin();
+        let template = &blank_template_comments(template);
         let protected = protect_quotes(template);
         self.run(&protected.text, data)
             .map(|text| without_blank_lines(&text))

@@ -1,13 +1,20 @@
 //! "Did you mean …?": the known word nearest to an unknown one.
 
+/// Longer texts are no slips of the pen, and comparing them takes long.
+const WORD_BYTES_MAX: usize = 120;
+
 /// The candidate that differs least from `word`, if any is near enough to be a slip.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let limit = word.chars().count().div_ceil(4).clamp(1, 3);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= WORD_BYTES_MAX)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)

@@ -3,6 +3,7 @@
 mod extras;
 mod graph;
 mod job;
+mod keys;
 mod task;
 
 pub(crate) use graph::check_rendered_targets;
@@ -58,6 +59,10 @@ pub(crate) fn validate(
     check.plugin();
     check.cron();
     check.task_list();
+    if definition.tasks.len() > TASKS_MAX {
+        // The other rules compare tasks with each other, which takes long for very many.
+        return check.verdict();
+    }
     check.task_fields();
     check.targets();
     check.entry();
@@ -66,27 +71,44 @@ pub(crate) fn validate(
     check.variables();
     check.scripts();
     check.references();
-    Verdict {
-        errors: check.errors,
-        warnings: check.warnings,
-    }
+    check.keys();
+    check.verdict()
 }
 
+/// Most tasks of a definition.
+const TASKS_MAX: usize = 100;
+/// Most findings of each severity that are reported; the first ones tell enough.
+pub(crate) const FINDINGS_MAX: usize = 100;
+
 impl Check<'_> {
+    fn verdict(self) -> Verdict {
+        Verdict {
+            errors: self.errors,
+            warnings: self.warnings,
+        }
+    }
+
     /// Notes an error at a path of the document, such as `tasks/2/on_completed`.
     fn error(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         self.error_at(self.root.place(path), message, help);
     }
 
     fn error_at(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let error = Diagnostic::error(self.source, span, message).with_help(help);
-        self.errors.push(error);
+        if self.errors.len() < FINDINGS_MAX {
+            let error = Diagnostic::error(self.source, span, message).with_help(help);
+            self.errors.push(error);
+        }
     }
 
     fn warn(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        let span = self.root.place(path);
-        let warning = Diagnostic::warning(self.source, span, message).with_help(help);
-        self.warnings.push(warning);
+        self.warn_at(self.root.place(path), message, help);
+    }
+
+    fn warn_at(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        if self.warnings.len() < FINDINGS_MAX {
+            let warning = Diagnostic::warning(self.source, span, message).with_help(help);
+            self.warnings.push(warning);
+        }
     }
 
     /// Refuses a text that is longer than `max` characters.

@@ -17,6 +17,8 @@ pub(crate) enum Grain {
     /// The whole value or list item around it: for texts that are YAML only once rendered, such
     /// as `key: {{ .A }}: {{ .B }}`.
     Value,
+    /// The whole line, as the reference does: for lines that are no YAML at all until rendered.
+    Line,
 }
 
 /// Text that is YAML, with the way back to its source.
@@ -56,7 +58,8 @@ impl View {
             }
             let part = match grain {
                 Grain::Action => action.span,
-                Grain::Value => value_around(&clean, action.span, done),
+                Grain::Value => value_around(&clean, action.span, done).unwrap_or(action.span),
+                Grain::Line => line_around(&clean, action.span, done),
             };
             builder.copy_from(&clean, Span::new(done, part.start));
             builder.hide(part);
@@ -95,7 +98,7 @@ impl View {
 }
 
 /// The value or list item that holds `action`: from after `key: ` or `- ` to the end of the line.
-fn value_around(text: &str, action: Span, done: usize) -> Span {
+fn value_around(text: &str, action: Span, done: usize) -> Option<Span> {
     let line_start = text[..action.start].rfind('\n').map_or(0, |at| at + 1);
     let before = &text[line_start..action.start];
     let body = before.trim_start();
@@ -108,12 +111,23 @@ fn value_around(text: &str, action: Span, done: usize) -> Span {
     if let Some(colon) = rest.find(": ") {
         let value = &rest[colon + 2..];
         start += colon + 2 + value.len() - value.trim_start().len();
+    } else if rest.len() == body.len() {
+        return None;
     }
     let end = text[action.end..]
         .find('\n')
         .map_or(text.len(), |at| action.end + at);
     let start = start.max(done).min(action.start);
-    Span::new(start, start + text[start..end].trim_end().len())
+    Some(Span::new(start, start + text[start..end].trim_end().len()))
+}
+
+/// The lines that hold `action`, without indentation.
+fn line_around(text: &str, action: Span, done: usize) -> Span {
+    let line_start = text[..action.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[action.end..]
+        .find('\n')
+        .map_or(text.len(), |at| action.end + at);
+    Span::new(line_start.max(done), end)
 }
 
 struct Builder<'s> {
@@ -126,7 +140,7 @@ struct Builder<'s> {
 
 impl<'s> Builder<'s> {
     fn new(source: &'s str) -> Self {
-        let mark = ('\u{E000}'..='\u{F8FF}').find(|c| !source.contains(*c));
+        let mark = ('\u{E000}'..='\u{E01F}').find(|c| !source.contains(*c));
         Self {
             source,
             mark: mark.unwrap_or('\u{E000}'),
@@ -251,7 +265,13 @@ mod tests {
     fn whole_values_can_be_hidden() {
         check("a: x {{ .A }}: {{ .B }} # c\n", Grain::Value, "a: ~0~\n");
         check("- - x: {{ .A }}\n- y\n", Grain::Value, "- - x: ~0~\n- y\n");
-        check("{{ .A }}: {{ .B }}\nb: 1\n", Grain::Value, "\nb: 1\n");
+        check(
+            "{{ .A }}: {{ .B }}\nb: 1\n",
+            Grain::Value,
+            "~0~: ~1~\nb: 1\n",
+        );
+        check("a: 1\n{{ .A }} - x\n", Grain::Line, "a: 1\n\n");
+        check("a: |\n  x {{ .B }}\n", Grain::Value, "a: |\n  x ~0~\n");
     }
 
     #[test]
@@ -269,7 +289,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_character_has_an_origin(source in "[-{}: ax#\"é\n]{0,40}") {
-            for grain in [Grain::Action, Grain::Value] {
+            for grain in [Grain::Action, Grain::Value, Grain::Line] {
                 let view = View::of_template(&source, grain);
                 prop_assert_eq!(view.origin.len(), view.text.chars().count() + 1);
                 prop_assert!(view.origin.windows(2).all(|pair| pair[0] <= pair[1]));

@@ -3,6 +3,7 @@
 //! The tree keeps the source text of scalars, because what `1.10` or `on` means depends on the
 //! field that holds it.
 
+mod build;
 pub(crate) mod emit;
 pub(crate) mod parse;
 pub(crate) mod scalar;

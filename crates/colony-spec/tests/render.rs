@@ -37,14 +37,17 @@ impl JobHost for Server {
 fn definition(text: &str) -> Definition {
     match load(text, Format::Yaml) {
         Ok(loaded) => loaded.definition,
-        Err(errors) => panic!("{}", errors[0].to_text("job.yaml", text)),
+        Err(errors) => panic!("{}", errors[0].to_text("job.yaml")),
     }
 }
 
 fn data(values: Value) -> TemplateData {
     let mut data = TemplateData::default();
-    for (name, value) in values.as_object().unwrap() {
-        data.insert(name, value);
+    let Value::Object(values) = values else {
+        panic!("data are an object");
+    };
+    for (name, value) in values {
+        data.insert(&name, &value);
     }
     data
 }
@@ -193,7 +196,7 @@ fn failures_name_the_task_and_the_place() {
         .load(&text, Format::Yaml)
         .unwrap_err();
     assert_eq!(
-        errors[0].to_text("job.yaml", &text),
+        errors[0].to_text("job.yaml"),
         "job.yaml:7:17: error: template error: function \"nope\" not defined\n  |\n\
          7 |   - echo \"x\" {{ nope .Y }}\n  |                 ^\n\
          help: check names, functions and that every `if`, `range` and `with` has its `end`\n"
@@ -508,4 +511,69 @@ fn layers_override_in_their_order() {
     assert_eq!(layers.without_secrets().value("S"), None);
     let required = ["A", "T", "P", "JobID"].map(str::to_owned);
     assert_eq!(layers.missing_params(&required), ["T", "JobID"]);
+}
+
+#[test]
+fn secrets_do_not_reach_child_jobs() {
+    let layers = Layers {
+        user_configs: vec![Config {
+            name: "Region".into(),
+            value: "eu".into(),
+            secret: false,
+        }],
+        job_configs: ["Token", "Region"]
+            .map(|name| Config {
+                name: name.into(),
+                value: "hush-hush".into(),
+                secret: true,
+            })
+            .into(),
+        params: [("P".into(), json!("open"))].into_iter().collect(),
+        ..Layers::default()
+    };
+    let text = job(
+        "  variables:\n    Own: x-{{ .Token }}\n  environment:\n    T: '{{ .Token }}'\n  script: [x]\n  sub_workflow:\n    input_params:\n    - {name: a, value: '{{ .Token }}/{{ .P }}'}\n    - name: b\n      value: {{ .Region }} {{ .Own }}\n    - {name: c, value: plain}\n",
+    );
+    let renderer = Renderer::new(Outside::default());
+    let task = renderer
+        .task(&definition(&text), "a", &layers.template_data())
+        .unwrap();
+    assert_eq!(task.environment["T"], "hush-hush");
+    let params = &task.sub_workflow.unwrap().input_params;
+    let values: Vec<&str> = params.iter().map(|param| param.value.as_str()).collect();
+    assert_eq!(values, ["<no value>/open", "eu x-<no value>", "plain"]);
+}
+
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_fragment_panics(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just("  script:"), Just("  - echo"), Just("{{ if .X }}"), Just("{{ end }}"),
+                    Just("  {{ else }}"), Just("  on_completed: \"{{ .X }}\""), Just("  - '{{"),
+                    Just("  variables: {a: {{ .X }}}"), Just("  except: |"), Just("    {{ .Y -}}"),
+                    Just("- task_type: b"), Just("  - |"), Just("      é {{ `}}` }}"), Just("# {{"),
+                    Just("  retry: {{ Random 0 3 }}"), Just("{{ range Iterate 3 }}"), Just("x: *y"),
+                    Just("  sub_workflow: {input_params: [{name: a, value: {{ .X }}}]}"),
+                ],
+                0..12,
+            ),
+        ) {
+            let text = job(&(lines.join("\n") + "\n"));
+            let values = data(json!({"X": "a\"b'\n- c: d", "Y": 1}));
+            if let Ok(loaded) = load(&text, Format::Yaml) {
+                let definition = loaded.definition;
+                let renderer = Renderer::new(Outside::default());
+                let _ = renderer.task(&definition, "a", &values);
+                let _ = renderer.except(&definition, "a", &values);
+                let stored = Loader::new().load_stored(&definition.raw_yaml);
+                prop_assert!(stored.is_ok(), "{text}");
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ fn check(text: &str, line: usize, message: &str) {
 
 fn accepts(text: &str) {
     let found = errors(text);
-    let shown = found.first().map(|error| error.to_text("job.yaml", text));
+    let shown = found.first().map(|error| error.to_text("job.yaml"));
     assert!(found.is_empty(), "{}", shown.unwrap_or_default());
 }
 
@@ -432,5 +432,45 @@ fn opaque_values_keep_their_template_text() {
     assert_eq!(
         task.variables.get("v"),
         Some(&serde_json::json!("{{ .V }}"))
+    );
+}
+
+#[test]
+fn misspelled_keys_are_pointed_out() {
+    let text = "job_type: t\nmax_concurency: 1\nx-notes: y\ntasks:\n- task_type: a\n  script: [x]\n  on_complete: b\n  whatever: 1\n- task_type: b\n  script: [x]\n  always_run: true\n";
+    let loaded = load(
+        &text.replace("on_complete:", "on_completed: b\n  retri:"),
+        Format::Yaml,
+    )
+    .unwrap();
+    let found: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|w| (w.line, w.message.as_str(), w.help.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (
+                2,
+                "unknown key `max_concurency` is ignored",
+                "did you mean `max_concurrency`?"
+            ),
+            (8, "unknown key `retri` is ignored", "did you mean `retry`?"),
+        ]
+    );
+}
+
+#[test]
+fn an_empty_script_is_a_missing_one() {
+    assert_eq!(
+        warnings("job_type: t\ntasks:\n- task_type: a\n  method: SHELL\n  script: []\n").len(),
+        1
+    );
+    assert!(
+        warnings(
+            "job_type: t\ntasks:\n- task_type: a\n  method: SHELL\n  script:\n    {{ .Lines }}\n"
+        )
+        .is_empty()
     );
 }

@@ -12,7 +12,7 @@ fn task_yaml(body: &str) -> String {
 fn loaded(text: &str) -> Definition {
     match load(text, Format::Yaml) {
         Ok(loaded) => loaded.definition,
-        Err(errors) => panic!("{}", errors[0].to_text("job.yaml", text)),
+        Err(errors) => panic!("{}", errors[0].to_text("job.yaml")),
     }
 }
 
@@ -216,7 +216,7 @@ fn invalid_yaml_shows_its_place() {
     let text = "job_type: t\ntasks:\n- task_type: a: b\n";
     let errors = load(text, Format::Yaml).unwrap_err();
     assert_eq!(
-        errors[0].to_text("job.yaml", text),
+        errors[0].to_text("job.yaml"),
         "job.yaml:3:15: error: invalid YAML: mapping values are not allowed in this context\n  |\n\
          3 | - task_type: a: b\n  |               ^\nhelp: quote a value that contains `: `\n"
     );
@@ -259,4 +259,42 @@ proptest! {
         let _ = load(&text, Format::Detect);
         let _ = load(&format!("job_type: t\ntasks:\n- task_type: {text}\n  script:\n  - {text}\n"), Format::Yaml);
     }
+}
+
+#[test]
+fn large_hostile_definitions_end_quickly() {
+    let head = "job_type: t\ntasks:\n- task_type: a\n  script: [x]\n";
+    let started = std::time::Instant::now();
+    for body in [
+        "{{".repeat(500_000),
+        "{{.}}\n".repeat(150_000) + "- task_type: b\n",
+        "- task_type: b\n".repeat(60_000),
+        format!(
+            "  on_exit_code:\n{}",
+            (0..40_000)
+                .map(|i| format!("    {i}: nowhere-{i}\n"))
+                .collect::<String>()
+        ),
+        format!(
+            "  variables:\n{}",
+            (0..60_000)
+                .map(|i| format!("    v{i}: {i}\n"))
+                .collect::<String>()
+        ),
+        (0..60_000)
+            .map(|i| format!("  kez{i}: {i}\n"))
+            .collect::<String>(),
+    ] {
+        let text = format!("{head}{body}");
+        if let Ok(loaded) = load(&text, Format::Yaml) {
+            let renderer = colony_spec::Renderer::new(colony_spec::Outside::default());
+            let _ = renderer.task(
+                &loaded.definition,
+                "a",
+                &colony_spec::TemplateData::default(),
+            );
+        }
+    }
+    // Seconds on a busy machine in a debug build; anything quadratic would take minutes.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }

@@ -4,6 +4,7 @@ use colony_core::id::{ArtifactId, AttemptRef, RequestId, RunId, TaskId};
 use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
+use crate::list::{self, Column, Kind, ListError, ListQuery, Listing, Page};
 use crate::row::Row;
 use crate::tx::Tx;
 
@@ -183,3 +184,110 @@ pub fn copy_artifacts(
     }
     Ok(())
 }
+
+/// The artifact with that hash and the smallest id, unless deleted. Hashes of logs are not indexed,
+/// so they are looked for last.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_artifact_by_sha256(
+    tx: &mut Tx<'_>,
+    org_id: &str,
+    sha256: &str,
+) -> Result<Option<ArtifactRow>, StoreError> {
+    for kind in ["kind <> 'LOGS'", "kind = 'LOGS'"] {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM artifacts WHERE sha256 = $1 AND {kind} AND org_id = $2 \
+             AND NOT deleted ORDER BY id LIMIT 1"
+        );
+        if let Some(row) = tx.query_opt(&sql, &[&sha256, &org_id])? {
+            return ArtifactRow::from_row(&row).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// One page of artifacts.
+///
+/// # Errors
+///
+/// The query names what is not there, or the database failed.
+pub fn list_artifacts(tx: &mut Tx<'_>, query: &ListQuery) -> Result<Page<ArtifactRow>, ListError> {
+    list::list(tx, &LISTING, query, ArtifactRow::from_row)
+}
+
+/// `GET /api/artifacts` (`formicary-api` 7.3).
+const LISTING: Listing = Listing {
+    table: "artifacts",
+    columns: COLUMNS,
+    only: "NOT deleted",
+    fields: &[
+        Column {
+            name: "id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "job_request_id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "job_execution_id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "task_execution_id",
+            kind: Kind::Id,
+        },
+        Column {
+            name: "task_type",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "name",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "kind",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "artifact_group",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "sha256",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "content_type",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "content_length",
+            kind: Kind::Int,
+        },
+        Column {
+            name: "user_id",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "organization_id",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "expires_at",
+            kind: Kind::Time,
+        },
+        Column {
+            name: "created_at",
+            kind: Kind::Time,
+        },
+        Column {
+            name: "updated_at",
+            kind: Kind::Time,
+        },
+    ],
+    search_contains: &["name", "user_id", "org_id"],
+    search_equals: &["kind", "task_type"],
+};

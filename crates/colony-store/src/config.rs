@@ -102,8 +102,9 @@ pub struct StoreConfig {
     pub exclusive: bool,
     /// Reading threads of SQLite. Writing has one thread, as SQLite has one writer.
     pub sqlite_readers: usize,
-    /// Threads of PostgreSQL, each with one connection, for reading and writing.
-    pub postgres_threads: usize,
+    /// Reading threads of PostgreSQL, each with one connection. Writing has one thread, which
+    /// groups commits.
+    pub postgres_readers: usize,
     /// How many closures may wait for a thread before callers wait too.
     pub queue_length: usize,
 }
@@ -115,7 +116,7 @@ impl StoreConfig {
             database,
             exclusive: false,
             sqlite_readers: 2,
-            postgres_threads: 4,
+            postgres_readers: 4,
             queue_length: 1024,
         }
     }

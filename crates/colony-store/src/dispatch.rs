@@ -115,9 +115,12 @@ pub struct Lease {
 ///
 /// The database's.
 pub fn claim_tasks(tx: &mut Tx<'_>, claim: &ClaimTasks) -> Result<Vec<Lease>, StoreError> {
+    // The run is locked together with the offer: whoever cancels it comes before or after, never
+    // between.
     let sql = format!(
-        "SELECT task_id, run_id, timeout_ms FROM ready_tasks WHERE queue = $1 \
-         ORDER BY rank, task_id LIMIT {}{}",
+        "SELECT ready_tasks.task_id, ready_tasks.run_id, timeout_ms FROM ready_tasks \
+         JOIN job_runs ON job_runs.run_id = ready_tasks.run_id WHERE queue = $1 \
+         ORDER BY ready_tasks.rank, ready_tasks.task_id LIMIT {}{}",
         claim.limit,
         tx.skip_locked()
     );

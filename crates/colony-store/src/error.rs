@@ -101,11 +101,12 @@ pub enum StoreError {
         source: Option<Box<DriverError>>,
     },
     /// The connection was lost while committing: the change may or may not be stored.
-    #[error("learn whether a transaction was committed: the connection was lost meanwhile")]
+    #[error(
+        "learn whether a transaction was committed: the connection was lost meanwhile: {reason}"
+    )]
     OutcomeUnknown {
-        /// The reason.
-        #[source]
-        source: Box<DriverError>,
+        /// What the client said; several closures may share it.
+        reason: String,
     },
     /// The closure panicked; nothing of it was stored.
     #[error("run a transaction: it panicked: {0}")]
@@ -197,7 +198,7 @@ pub enum OpenError {
     /// Another store has it exclusively.
     #[error(
         "open the database {database}: it is in use by {holder}; stop that one first, or give this \
-         one another database"
+         one another --data-dir or --database-url"
     )]
     Locked {
         /// Which database, without a password.

@@ -102,6 +102,9 @@ impl Column {
             "organization_id" => "org_id",
             "job_definition_id" => "definition_id",
             "job_execution_id" => "run_id",
+            "job_request_id" => "request_id",
+            "task_execution_id" => "task_id",
+            "content_length" => "size_bytes",
             name => name,
         }
     }

@@ -2,6 +2,7 @@
 
 mod connect;
 mod failure;
+mod group;
 mod lock;
 mod session;
 mod types;
@@ -25,32 +26,40 @@ pub(crate) fn open(
 ) -> Result<Workers, OpenError> {
     let server = connect::Server::parse(url)?;
     let lock = config.exclusive.then(|| lock::take(&server)).transpose()?;
-    let mut sessions: Vec<Session> = (0..config.postgres_threads.max(1))
-        .map(|number| Session::new(server.clone(), number))
-        .collect();
-    // The first connection tells whether the server can be used; the others follow when used.
-    let first = &mut sessions[0];
-    first.connect().map_err(|error| server.open_error(error))?;
-    worker::migrate(first).map_err(|source| OpenError::Migrate {
+    let session = |number| Session::new(server.clone(), number);
+    // The writer's connection tells whether the server can be used; the others follow when used.
+    let mut writer = session(0);
+    writer.connect().map_err(|error| server.open_error(error))?;
+    worker::migrate(&mut writer).map_err(|source| OpenError::Migrate {
         database: server.name().to_owned(),
         source,
     })?;
 
-    let (jobs, waiting) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
-    let threads = sessions
-        .into_iter()
-        .map(|session| {
-            let (waiting, counters) = (waiting.clone(), Arc::clone(counters));
-            std::thread::Builder::new()
-                .name("postgres".to_owned())
-                .spawn(move || worker::run(session, &waiting, &counters))
-                .expect("the system has room for a handful of threads at start")
-        })
-        .collect();
+    let (writes, waiting_writes) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
+    let (reads, waiting_reads) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
+    let mut threads = Vec::new();
+    for number in 1..=config.postgres_readers.max(1) {
+        let (session, jobs, counters) =
+            (session(number), waiting_reads.clone(), Arc::clone(counters));
+        threads.push(spawn("postgres-reader", move || {
+            worker::run(session, &jobs, &counters);
+        }));
+    }
+    let counters = Arc::clone(counters);
+    threads.push(spawn("postgres-writer", move || {
+        group::run(writer, &waiting_writes, &counters);
+    }));
     Ok(Workers {
-        lock: lock.map(|held| Box::new(held.keep(jobs.clone())) as _),
-        reads: jobs.clone(),
-        writes: jobs,
+        lock: lock.map(|held| Box::new(held.keep(vec![reads.clone(), writes.clone()])) as _),
+        reads,
+        writes,
         threads,
     })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .expect("the system has room for a handful of threads at start")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::error::Span;
+use crate::text::Text;
 
 /// What kind of name a [`Reference`] is.
 ///
@@ -45,27 +46,39 @@ pub struct Reference {
     from_data: bool,
 }
 
+/// A reference as the parser notes it, which costs little; most templates are never analyzed.
+#[derive(Clone, Debug)]
+pub(crate) struct RawReference {
+    pub(crate) kind: ReferenceKind,
+    pub(crate) span: Span,
+    /// The name with its fields.
+    pub(crate) base: Span,
+    /// The keys of `index` after it; for a template its name.
+    pub(crate) keys: Vec<Text>,
+    pub(crate) from_data: bool,
+}
+
 impl Reference {
-    pub(crate) fn new(
-        kind: ReferenceKind,
-        name: String,
-        path: Vec<String>,
-        span: Span,
-        from_data: bool,
-    ) -> Self {
+    fn new(raw: &RawReference, source: &str) -> Self {
+        let mut parts = source[raw.base.range()].split('.');
+        let name = match raw.kind {
+            ReferenceKind::Template => raw.keys.first().map(Text::to_string),
+            _ => parts.next().map(str::to_owned),
+        };
+        let mut path = Vec::new();
+        if raw.kind != ReferenceKind::Template {
+            path.extend(parts.filter(|part| !part.is_empty()).map(str::to_owned));
+            path.extend(raw.keys.iter().map(Text::to_string));
+        }
         Self {
-            kind,
-            name,
+            kind: raw.kind,
+            name: name.unwrap_or_default(),
             path,
-            span,
+            span: raw.span,
             line: 0,
             column: 0,
-            from_data,
+            from_data: raw.from_data,
         }
-    }
-
-    pub(crate) fn extend(&mut self, key: String) {
-        self.path.push(key);
     }
 
     /// What kind of name it is.
@@ -172,7 +185,9 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    pub(crate) fn new(mut references: Vec<Reference>, source: &str) -> Self {
+    pub(crate) fn new(raw: &[RawReference], source: &str) -> Self {
+        let mut references: Vec<Reference> =
+            raw.iter().map(|raw| Reference::new(raw, source)).collect();
         references.sort_by_key(|reference| (reference.span.start, reference.span.end));
         let (mut at, mut line, mut column) = (0, 1, 1);
         for reference in &mut references {

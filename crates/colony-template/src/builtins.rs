@@ -3,7 +3,9 @@
 mod call;
 mod compare;
 mod escape;
-mod index;
+pub(crate) mod index;
+
+use std::borrow::Cow;
 
 use crate::exec::{Operand, Stop, Texts};
 use crate::fmt;
@@ -61,7 +63,7 @@ impl Builtin {
     }
 
     pub(crate) fn signature(self) -> Signature {
-        let (fixed, rest): (&[Param], _) = match self {
+        let (fixed, rest): (&'static [Param], _) = match self {
             Self::And | Self::Or | Self::Call | Self::Eq | Self::Index | Self::Slice => {
                 (&[Param::Any], true)
             }
@@ -73,7 +75,7 @@ impl Builtin {
             Self::Printf => (&[Param::String], true),
         };
         Signature {
-            fixed: fixed.to_vec(),
+            fixed: Cow::Borrowed(fixed),
             rest: rest.then_some(Param::Any),
         }
     }

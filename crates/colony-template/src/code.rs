@@ -14,6 +14,9 @@ use crate::value::Value;
 /// The number of a name, a constant, a call, or an operation.
 pub(crate) type Index = u32;
 
+/// The name `$`.
+pub(crate) const DOLLAR: Index = 0;
+
 /// One operation. "The top" is the top of the value stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
@@ -29,6 +32,8 @@ pub(crate) enum Op {
     DotField(Index),
     /// Push a variable.
     Variable(Index),
+    /// Push the field of a variable; the same as `Variable` and `Field`.
+    VariableField(Index, Index),
     /// Replace the top by its field.
     Field(Index),
     /// As `Field`, but it was given arguments, which a field cannot take.
@@ -37,6 +42,10 @@ pub(crate) enum Op {
     Unwrap,
     /// The top must fit a parameter.
     Check(Param),
+    /// The dot must not be an `interface{}` from a list or a map.
+    RefuseBoxedDot,
+    /// As `RefuseBoxedDot`, for a variable.
+    RefuseBoxed(Index),
     /// Call a function with the arguments on the stack.
     Call(Index),
     /// `and` (false) or `or` (true): keep the top and jump if it decides, else drop it.

@@ -29,6 +29,7 @@ impl Sink {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if bytes.len() <= self.limit - self.bytes.len() {
             self.bytes.extend_from_slice(bytes);
@@ -50,6 +51,7 @@ impl Sink {
     }
 
     /// Whether something did not fit.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }

@@ -1,5 +1,6 @@
 //! Host functions: Rust closures that a template can call, with the types that they take.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -85,7 +86,7 @@ impl Param {
 /// What a function takes: fixed parameters, and perhaps any number of further ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signature {
-    pub(crate) fixed: Vec<Param>,
+    pub(crate) fixed: Cow<'static, [Param]>,
     pub(crate) rest: Option<Param>,
 }
 
@@ -148,7 +149,7 @@ impl Function {
     ) -> Self {
         Self(Arc::new(Inner {
             signature: Signature {
-                fixed: fixed.into(),
+                fixed: Cow::Owned(fixed.into()),
                 rest,
             },
             run: Box::new(run),
@@ -168,7 +169,7 @@ impl Function {
         }
         for (index, arg) in args.iter().enumerate() {
             let param = self.signature().param(index);
-            if !param.accepts(arg) && !(arg.is_nil() && param.takes_nil()) {
+            if !(param.accepts(arg) || arg.is_nil() && param.takes_nil()) {
                 return Err(format!(
                     "arg {index}: value has type {}; should be {}",
                     arg.type_name(),

@@ -1,4 +1,4 @@
-//! An exact and bounded Go `text/template` engine.
+#![doc = include_str!("../README.md")]
 
 mod analysis;
 mod builtins;

@@ -7,6 +7,8 @@ mod lexer;
 mod literal;
 mod number;
 mod pipeline;
+mod references;
 mod token;
+mod writer;
 
 pub(crate) use self::block::parse;

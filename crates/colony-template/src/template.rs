@@ -1,8 +1,8 @@
 //! `Template`: a parsed text, ready to be rendered any number of times and from any thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, RawReference};
 use crate::code::Program;
 use crate::error::Error;
 use crate::exec::Machine;
@@ -26,7 +26,8 @@ pub struct Template(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     program: Program,
-    analysis: Analysis,
+    references: Vec<RawReference>,
+    analysis: OnceLock<Analysis>,
     limits: Limits,
 }
 
@@ -45,10 +46,11 @@ impl Template {
         functions: &Functions,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let (program, analysis) = crate::parse::parse(name, text, functions, limits)?;
+        let (program, references) = crate::parse::parse(name, text, functions, limits)?;
         Ok(Self(Arc::new(Inner {
             program,
-            analysis,
+            references,
+            analysis: OnceLock::new(),
             limits: limits.clone(),
         })))
     }
@@ -111,7 +113,9 @@ impl Template {
     /// # Ok::<(), colony_template::Error>(())
     /// ```
     pub fn analysis(&self) -> &Analysis {
-        &self.0.analysis
+        self.0
+            .analysis
+            .get_or_init(|| Analysis::new(&self.0.references, self.source()))
     }
 
     /// The name that the text was parsed under.

@@ -3,6 +3,7 @@
 use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
 
 /// The first character of some bytes and its width; `None` when the first byte starts no character.
+#[inline]
 pub(crate) fn decode(bytes: &[u8]) -> (Option<char>, usize) {
     match bytes.first() {
         None => (None, 0),
@@ -78,16 +79,11 @@ mod tests {
 
     #[test]
     fn decodes_one_character_or_one_bad_byte() {
-        let cases: [(&[u8], (Option<char>, usize)); 5] = [
-            (b"", (None, 0)),
-            (b"ab", (Some('a'), 1)),
-            ("é!".as_bytes(), (Some('é'), 2)),
-            (b"\xc3", (None, 1)),
-            (b"\xffa", (None, 1)),
-        ];
-        for (bytes, expected) in cases {
-            assert_eq!(decode(bytes), expected, "{bytes:?}");
-        }
+        assert_eq!(decode(b""), (None, 0));
+        assert_eq!(decode(b"ab"), (Some('a'), 1));
+        assert_eq!(decode("é!".as_bytes()), (Some('é'), 2));
+        assert_eq!(decode(b"\xc3"), (None, 1));
+        assert_eq!(decode(b"\xffa"), (None, 1));
     }
 
     #[test]

@@ -25,14 +25,14 @@ pub enum AntMessage {
     Log(LogChunk),
     /// The attempt is over.
     Report(Box<Report>),
-    /// These attempts are alive: their leases are to be extended. Sent every heartbeat, also when
-    /// the list is empty.
+    /// These attempts are alive: their leases are to be extended. Sent every heartbeat while there
+    /// are any; an idle ant is silent.
     Heartbeat {
-        /// Attempts that the ant still works on.
+        /// Attempts that the ant still works on, or whose report was not acknowledged yet.
         running: Vec<AttemptRef>,
     },
-    /// The attempt was not started (the ant is going away): its lease is given back and the task
-    /// may run elsewhere at once.
+    /// The attempt was not started, or was stopped half-way, because the ant is going away: its
+    /// lease is given back and the task may run elsewhere at once.
     GiveBack {
         /// The attempt.
         attempt: AttemptRef,

@@ -41,6 +41,7 @@ pub(crate) fn bench(name: &str, arguments: &[&str]) -> Result<(), Failure> {
         "store" => with_services(&interrupt, &mut bench("colony-store")),
         "runs-api" => with_services(&interrupt, &mut bench("colony-server")),
         "template" => interrupt.run(&mut bench("colony-template")),
+        "engine" => with_services(&interrupt, &mut bench("colony")),
         other => Err(Failure::Usage(format!("there is no benchmark `{other}`"))),
     }
 }

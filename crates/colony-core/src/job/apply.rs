@@ -1,5 +1,7 @@
 //! The decision function: one event against one run.
 
+use std::time::Duration;
+
 use rand::Rng;
 
 use super::event::{AttemptEnd, Effect, Event};
@@ -44,7 +46,7 @@ pub fn apply(
 ) -> Result<(JobRun, Vec<Effect>), Refused> {
     let mut walk = Walk::new(plan, run, now, rng);
     match event {
-        Event::Launched => launched(&mut walk)?,
+        Event::Launched { timeout } => launched(&mut walk, timeout)?,
         Event::AttemptEnded { task, end } => attempt_ended(&mut walk, &task, &end)?,
         Event::AttemptLost {
             task,
@@ -72,9 +74,9 @@ pub fn apply(
     Ok(walk.into_decision())
 }
 
-fn launched(walk: &mut Walk<'_>) -> Result<(), Refused> {
+fn launched(walk: &mut Walk<'_>, timeout: Option<Duration>) -> Result<(), Refused> {
     expect_phase(walk, "Launched", Phase::Suspended)?;
-    walk.restart_clock();
+    walk.restart_clock(timeout);
     walk.next_pass();
     Ok(())
 }
@@ -99,7 +101,7 @@ fn job_timed_out(walk: &mut Walk<'_>) -> Result<(), Refused> {
         code,
         "job did not end within its timeout: context deadline exceeded",
     );
-    match walk.run().phase {
+    match walk.run.phase {
         Phase::Walking | Phase::Retrying => {
             let verdict = Verdict {
                 state: JobState::Failed,
@@ -120,7 +122,7 @@ fn cancel_asked(walk: &mut Walk<'_>) -> Result<(), Refused> {
         state: JobState::Cancelled,
         error: Some(error),
     };
-    match walk.run().phase {
+    match walk.run.phase {
         Phase::Walking | Phase::Retrying | Phase::Suspended => {
             walk.end_request(&verdict);
             walk.end_early(verdict, StopReason::Cancelled);
@@ -135,7 +137,7 @@ fn cancel_asked(walk: &mut Walk<'_>) -> Result<(), Refused> {
 }
 
 fn expect_phase(walk: &Walk<'_>, event: &'static str, phase: Phase) -> Result<(), Refused> {
-    if walk.run().phase == phase {
+    if walk.run.phase == phase {
         Ok(())
     } else {
         Err(refused(walk, event))
@@ -148,7 +150,7 @@ fn expect_task<'w>(
     name: &str,
     state: JobTaskState,
 ) -> Result<&'w TaskRun, Refused> {
-    let task = walk.run().tasks.get(name);
+    let task = walk.run.tasks.get(name);
     task.filter(|task| task.state == state)
         .ok_or_else(|| Refused {
             task: Some((name.to_owned(), task.map(|task| task.state))),
@@ -159,7 +161,7 @@ fn expect_task<'w>(
 fn refused(walk: &Walk<'_>, event: &'static str) -> Refused {
     Refused {
         event,
-        phase: walk.run().phase,
+        phase: walk.run.phase,
         task: None,
     }
 }

@@ -1,5 +1,7 @@
 //! What happens to a run, and what it wants done.
 
+use std::time::Duration;
+
 use super::run::{JobError, StopReason};
 use crate::state::JobState;
 use crate::time::Timestamp;
@@ -8,7 +10,10 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The scheduler picked the request: start, or go on after a suspension.
-    Launched,
+    Launched {
+        /// Limit of the job that the request sets in place of the definition's.
+        timeout: Option<Duration>,
+    },
     /// The current attempt of a task ended.
     AttemptEnded {
         /// The task.

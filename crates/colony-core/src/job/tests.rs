@@ -173,7 +173,7 @@ impl Player {
                 }
                 Effect::Requeue { at, .. } => {
                     self.now = at;
-                    Event::Launched
+                    Event::Launched { timeout: None }
                 }
                 Effect::Stop { .. }
                 | Effect::Withdraw { .. }
@@ -201,7 +201,7 @@ impl Player {
 
 fn check(definition: &str, runs: &str, result: &str) {
     let mut player = Player::new(definition);
-    player.play(Event::Launched);
+    player.play(Event::Launched { timeout: None });
     assert_eq!(player.played.join(" "), runs, "tasks of: {definition}");
     assert_eq!(player.result(), result, "result of: {definition}");
 }
@@ -299,7 +299,7 @@ fn routes_retries_and_clean_up() {
 #[test]
 fn a_pausing_job_ends_after_a_hundred_pauses() {
     let mut player = Player::new("A!4 {4:PAUSE_JOB}");
-    player.play(Event::Launched);
+    player.play(Event::Launched { timeout: None });
     assert_eq!(player.played.len(), 101);
     assert_eq!(player.result(), "FAILED ERR_PAUSE_JOB");
 }
@@ -307,7 +307,7 @@ fn a_pausing_job_ends_after_a_hundred_pauses() {
 #[test]
 fn an_endless_loop_ends_at_the_limit() {
     let mut player = Player::new("A ->B, B ->A");
-    player.play(Event::Launched);
+    player.play(Event::Launched { timeout: None });
     assert_eq!(player.played.len(), 10_000);
     assert_eq!(player.result(), "FAILED ERR_JOB_EXECUTE");
 }
@@ -315,7 +315,7 @@ fn an_endless_loop_ends_at_the_limit() {
 #[test]
 fn polls_end_at_the_deadline_of_the_task() {
     let mut player = Player::new("A!200 {200:EXECUTING}");
-    player.play(Event::Launched);
+    player.play(Event::Launched { timeout: None });
     assert_eq!(player.result(), "FAILED ERR_TASK_TIMED_OUT");
     assert_eq!(player.now, Timestamp::from_millis(60_000));
 }
@@ -323,7 +323,7 @@ fn polls_end_at_the_deadline_of_the_task() {
 #[test]
 fn cancel_stops_the_attempt_then_cleans_up() {
     let mut player = Player::new("A ->B, B, C always_run");
-    player.send(Event::Launched).unwrap();
+    player.send(Event::Launched { timeout: None }).unwrap();
     player.start("A");
     let effects = player.send(Event::CancelAsked).unwrap();
     assert!(matches!(
@@ -352,7 +352,7 @@ fn cancel_stops_the_attempt_then_cleans_up() {
 #[test]
 fn cancel_before_an_ant_took_the_task_withdraws_it() {
     let mut player = Player::new("A ->B, B");
-    player.send(Event::Launched).unwrap();
+    player.send(Event::Launched { timeout: None }).unwrap();
     let effects = player.send(Event::CancelAsked).unwrap();
     assert!(effects.contains(&Effect::Withdraw {
         task: "A".to_owned()
@@ -363,7 +363,7 @@ fn cancel_before_an_ant_took_the_task_withdraws_it() {
 #[test]
 fn a_second_cancel_ends_the_clean_up() {
     let mut player = Player::new("A!1, C always_run, D always_run");
-    player.send(Event::Launched).unwrap();
+    player.send(Event::Launched { timeout: None }).unwrap();
     player.start("A");
     let end = AttemptEnd::failed("1", "no");
     player
@@ -389,7 +389,7 @@ fn a_second_cancel_ends_the_clean_up() {
 #[test]
 fn the_job_deadline_stops_the_attempt() {
     let mut player = Player::new("A ->B, B, C always_run");
-    player.send(Event::Launched).unwrap();
+    player.send(Event::Launched { timeout: None }).unwrap();
     player.start("A");
     player.send(Event::JobTimedOut).unwrap();
     let end = AttemptEnd {
@@ -407,7 +407,7 @@ fn the_job_deadline_stops_the_attempt() {
 #[test]
 fn lost_attempts_are_repeated_without_using_up_retries() {
     let mut player = Player::new("A ->B, B");
-    player.send(Event::Launched).unwrap();
+    player.send(Event::Launched { timeout: None }).unwrap();
     for loss in 0..6 {
         player.start("A");
         let lost = Event::AttemptLost {
@@ -436,7 +436,7 @@ fn results_of_an_earlier_execution_are_reused_when_reached() {
     let earlier =
         ["A", "C"].map(|name| (name.to_owned(), TaskRun::completed_before("0".to_owned())));
     player.run = Some(JobRun::new(1, 0, earlier.into()));
-    player.play(Event::Launched);
+    player.play(Event::Launched { timeout: None });
     assert_eq!(player.played.join(" "), "B");
     assert_eq!(player.result(), "COMPLETED");
     let run = player.run();
@@ -447,7 +447,7 @@ fn results_of_an_earlier_execution_are_reused_when_reached() {
 #[test]
 fn a_manual_task_waits_for_a_person() {
     let mut player = Player::new("A ->M, M manual ->B, B");
-    player.play(Event::Launched);
+    player.play(Event::Launched { timeout: None });
     assert_eq!(player.run().phase, Phase::Suspended);
     assert_eq!(player.run().tasks["M"].exit_code, "AWAITING_APPROVAL");
     assert_eq!(player.result(), "open");
@@ -465,8 +465,8 @@ fn events_that_do_not_fit_are_refused() {
             })
             .is_err()
     );
-    player.send(Event::Launched).unwrap();
-    assert!(player.send(Event::Launched).is_err());
+    player.send(Event::Launched { timeout: None }).unwrap();
+    assert!(player.send(Event::Launched { timeout: None }).is_err());
     assert!(
         player
             .send(Event::AttemptEnded {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use colony_core::id::{AttemptRef, RunId, TaskId};
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
+use colony_store::Tx;
 use colony_store::ledger::run;
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
-use colony_store::Tx;
 
 use super::error::{LedgerError, Missing};
 use super::lane::Outs;

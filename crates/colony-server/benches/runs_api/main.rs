@@ -9,6 +9,7 @@ mod load;
 mod operations;
 mod process;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use colony_testkit::TestPostgres;
@@ -65,18 +66,24 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64) {
     let place = operations::prepare(process.address).await;
     for operation in operations::ALL {
         for callers in CONNECTIONS {
-            let measured = load::closed_loop(process.address, callers, time, |connection, turn| {
-                let place = place.clone();
-                async move { operation.run(connection, &place, turn).await }
+            let measured = load::closed_loop(process.address, callers, time, {
+                let place = Arc::clone(&place);
+                move |connection, turn| {
+                    let place = Arc::clone(&place);
+                    async move { operation.run(connection, &place, turn).await }
+                }
             });
             line(operation.name(), callers, &measured.await);
         }
     }
     for batch in [1, 100] {
         let what = format!("create + claim + complete, {batch} a call");
-        let measured = load::closed_loop(process.address, CALLERS, time, |connection, turn| {
-            let place = place.clone();
-            async move { operations::lifecycle(connection, &place, turn, batch).await }
+        let measured = load::closed_loop(process.address, CALLERS, time, {
+            let place = Arc::clone(&place);
+            move |connection, turn| {
+                let place = Arc::clone(&place);
+                async move { operations::lifecycle(connection, &place, turn, batch).await }
+            }
         });
         line(&what, CALLERS, &measured.await.times(batch));
     }
@@ -88,9 +95,12 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64) {
         operations::fill(process.address, &place, waiting - filled).await;
         filled = waiting;
         let what = format!("claim + report, {waiting} waiting");
-        let measured = load::closed_loop(process.address, CALLERS, time, |connection, turn| {
-            let place = place.clone();
-            async move { operations::claim_and_report(connection, &place, turn).await }
+        let measured = load::closed_loop(process.address, CALLERS, time, {
+            let place = Arc::clone(&place);
+            move |connection, turn| {
+                let place = Arc::clone(&place);
+                async move { operations::claim_and_report(connection, &place, turn).await }
+            }
         });
         line(&what, CALLERS, &measured.await);
     }

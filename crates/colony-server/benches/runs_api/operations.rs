@@ -148,7 +148,7 @@ impl Operation {
                 let task = &place.tasks[turn * 7919 % place.tasks.len()];
                 ("GET", format!("/tasks/{task}"), String::new())
             }
-            Self::ChangeTask if turn % 2 == 0 => (
+            Self::ChangeTask if turn.is_multiple_of(2) => (
                 "PATCH",
                 format!("/tasks/{task}"),
                 r#"{"status":"running","queueJobId":"17"}"#.to_owned(),

@@ -99,7 +99,7 @@ impl Load {
             for task in claimed["tasks"].as_array().unwrap() {
                 turn += 1;
                 // Every eleventh task is forgotten: its lease runs out.
-                if turn % 11 == 0 {
+                if turn.is_multiple_of(11) {
                     continue;
                 }
                 self.report(task, turn).await;
@@ -109,12 +109,16 @@ impl Load {
 
     async fn report(&self, task: &Value, turn: usize) {
         let id = task["id"].as_str().unwrap();
-        let status = if turn % 7 == 0 { "failed" } else { "completed" };
+        let status = if turn.is_multiple_of(7) {
+            "failed"
+        } else {
+            "completed"
+        };
         let body =
             json!({ "status": status, "outputData": turn, "leaseToken": task["leaseToken"] });
         let path = format!("/tasks/{id}");
         // Twice, every fifth time.
-        for _ in 0..1 + usize::from(turn % 5 == 0) {
+        for _ in 0..1 + usize::from(turn.is_multiple_of(5)) {
             if let Some((200, _)) = self.call(reqwest::Method::PATCH, &path, &body).await {
                 let mut acknowledged = self.acknowledged.lock().await;
                 acknowledged
@@ -132,7 +136,7 @@ fn check(database: &str) {
         let tasks = std::env::var("COLONY_TEST_TASKS").ok();
         let tasks = tasks.and_then(|text| text.parse().ok()).unwrap_or(TASKS);
         let mut process = Process::start(database);
-        colony_api::client::RunsClient::new("http://x").unwrap();
+        colony_api::runs_client::RunsClient::new("http://x").unwrap();
         let load = Arc::new(Load {
             http: reqwest::Client::new(),
             base: RwLock::new(process.base.clone()),

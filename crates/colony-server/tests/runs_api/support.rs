@@ -70,7 +70,7 @@ impl Server {
             .into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         // Building a client of the library installs what HTTP clients need.
-        colony_api::client::RunsClient::new("http://127.0.0.1").unwrap();
+        colony_api::runs_client::RunsClient::new("http://127.0.0.1").unwrap();
         Self {
             address,
             ledger,
@@ -156,7 +156,7 @@ impl Server {
     /// The rows of a list, checking the envelope of the dialect.
     pub(crate) fn rows<'l>(&self, list: &'l Value) -> &'l Vec<Value> {
         let data = list["data"].as_array().unwrap();
-        assert_eq!(list["pagination"]["total"].is_u64(), true, "{list}");
+        assert!(list["pagination"]["total"].is_u64(), "{list}");
         if self.dialect == DialectSetting::Current {
             assert!(list.get("items").is_none() && list.get("total").is_none());
         } else {

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use colony_api::client::RunsClient;
+use colony_api::runs_client::RunsClient;
 use colony_api::worker::{WorkerOptions, work};
 use colony_testkit::{block_on, both_databases};
 use serde_json::{Value, json};

@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::duration::parse_duration;
 use crate::model::Variables;
 use crate::span::Span;
+use crate::validate::FINDINGS_MAX;
 use crate::yaml::{Entry, Kind, Node, scalar};
 
 /// Collects what is wrong with a document.
@@ -34,8 +35,10 @@ impl<'s> Findings<'s> {
     }
 
     fn error(&self, span: Span, message: String, help: &str) {
-        let error = Diagnostic::error(self.source, span, message).with_help(help);
-        self.list.borrow_mut().push(error);
+        let mut list = self.list.borrow_mut();
+        if list.len() < FINDINGS_MAX {
+            list.push(Diagnostic::error(self.source, span, message).with_help(help));
+        }
     }
 }
 

@@ -124,7 +124,7 @@ fn targets(task: &Fields<'_, '_>) -> BTreeMap<String, String> {
     let mut targets: BTreeMap<String, String> = task
         .text_map("on_exit_code")
         .into_iter()
-        .map(|(code, target)| (code.trim().to_uppercase(), target.trim().to_owned()))
+        .map(|(code, target)| (exit_code(&code), target.trim().to_owned()))
         .collect();
     for (state, field) in [("COMPLETED", "on_completed"), ("FAILED", "on_failed")] {
         let target = task.text(field).trim().to_owned();
@@ -133,6 +133,14 @@ fn targets(task: &Fields<'_, '_>) -> BTreeMap<String, String> {
         }
     }
     targets
+}
+
+/// Codes and states compare in upper case.
+fn exit_code(code: &str) -> String {
+    if is_template(code) {
+        return code.trim().to_owned();
+    }
+    code.trim().to_uppercase()
 }
 
 fn placement(task: &Fields<'_, '_>) -> BTreeMap<String, serde_json::Value> {

@@ -7,7 +7,7 @@ use colony_core::method::Method;
 use serde::Serialize;
 
 use crate::duration::as_nanos;
-use crate::model::{Backoff, Resource, Task, Trigger, Variables, Webhook};
+use crate::model::{Backoff, Resource, Task, Trigger, Variables, Webhook, is_template};
 
 /// A job definition (`job-definitions` 2), as far as its text says it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -112,10 +112,12 @@ impl Definition {
         })
     }
 
-    /// Whether a task leads to another task.
+    /// Whether a task leads to another task, or may: a target that is a template is not known yet.
     pub(crate) fn has_successor(&self, task: &Task) -> bool {
-        task.targets()
-            .any(|target| target != task.task_type && self.task(target).is_some())
+        task.targets().any(|target| {
+            let known = target != task.task_type && self.task(target).is_some();
+            known || is_template(target)
+        })
     }
 
     /// Tags of all tasks, sorted and joined by commas.

@@ -1,48 +1,54 @@
 //! Named values in the order in which the author wrote them.
 
+use std::collections::HashMap;
+
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// Job or task variables: names and typed values in document order.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Variables(Vec<(String, Value)>);
+pub struct Variables {
+    list: Vec<(String, Value)>,
+    /// Position by name.
+    index: HashMap<String, usize>,
+}
 
 impl Variables {
     /// No variables.
-    pub const fn new() -> Self {
-        Self(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Sets a variable; an existing one keeps its position.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) {
         let name = name.into();
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+        match self.index.get(&name) {
+            Some(&at) => self.list[at].1 = value,
+            None => {
+                self.index.insert(name.clone(), self.list.len());
+                self.list.push((name, value));
+            }
         }
     }
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value)
+        self.index.get(name).map(|&at| &self.list[at].1)
     }
 
     /// All variables in document order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.list.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// Number of variables.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Job-level texts at each scheduling attempt (`job-definitions` 5.2, R2).
 
+use std::collections::BTreeMap;
+
 use crate::data::TemplateData;
 use crate::decode::variables_of;
 use crate::fragment::top_level_block;
-use crate::model::{Definition, Variables};
-use crate::render::Renderer;
+use crate::model::{Definition, Variables, Webhook};
+use crate::render::{Renderer, TemplateError};
 use crate::view::View;
 use crate::yaml::parse::parse;
 
@@ -16,6 +18,21 @@ impl Renderer {
             && self
                 .text(expression, data)
                 .is_ok_and(|result| result.trim().contains("true"))
+    }
+
+    /// A webhook with its templates rendered, for delivery (13.2) and before tasks inherit it.
+    pub fn webhook(&self, hook: &Webhook, data: &TemplateData) -> Result<Webhook, TemplateError> {
+        let map = |texts: &BTreeMap<String, String>| {
+            let texts = texts.iter();
+            texts
+                .map(|(name, text)| Ok((name.clone(), self.text(text, data)?)))
+                .collect::<Result<_, TemplateError>>()
+        };
+        Ok(Webhook {
+            url: self.text(&hook.url, data)?,
+            headers: map(&hook.headers)?,
+            query: map(&hook.query)?,
+        })
     }
 
     /// The job variables with their templates rendered (5.5). After a failure the stored ones stay.

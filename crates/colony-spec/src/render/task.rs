@@ -79,7 +79,10 @@ impl Renderer {
         data: &TemplateData,
     ) -> Result<Task, RenderCause> {
         let fragment = fragment_of(definition, task_type).ok_or(RenderCause::NotFound)?;
-        let view = structural_view(&fragment.text).ok();
+        let is_templated = is_template(&fragment.text);
+        let view = structural_view(&fragment.text)
+            .ok()
+            .filter(|_| is_templated);
         let own = view
             .as_ref()
             .map(|view| self.own_variables(&view.root, data));
@@ -100,11 +103,38 @@ impl Renderer {
         })?;
         let text = text.replace("&lt;", "<");
         let mut task = read(definition, &text, &data)?;
-        let has_twins = view.is_some_and(|view| view.has_twins);
-        if !has_twins {
+        if let Some(view) = view.filter(|view| !view.has_twins) {
             keep_own_values(&mut task, &own);
+            self.hide_secrets(&mut task, &view.root, &data);
         }
         Ok(task)
+    }
+
+    /// Renders the parameters of a child job again, without the values of secrets (9.7, F64).
+    fn hide_secrets(&self, task: &mut Task, fragment: &Node, data: &TemplateData) {
+        let params = fragment
+            .get("sub_workflow")
+            .and_then(|node| node.get("input_params"));
+        let (Some(node), Some(sub_workflow)) = (params, &mut task.sub_workflow) else {
+            return;
+        };
+        let mut data = data.without_secrets();
+        for (name, value) in self.own_variables(fragment, &data).iter() {
+            data.insert(name, value);
+        }
+        let params = sub_workflow.input_params.iter_mut();
+        let mut params: HashMap<String, _> = params
+            .map(|param| (param.name.clone(), &mut param.value))
+            .collect();
+        for (name, node) in named_values(node) {
+            let text = match &node.kind {
+                Kind::Scalar(scalar) if scalar.opaque => self.text(&scalar.text, &data),
+                _ => continue,
+            };
+            if let Some(value) = params.get_mut(name) {
+                **value = text.unwrap_or_default();
+            }
+        }
     }
 
     /// The task's own variables, whose templates are rendered first and in document order (F25).
@@ -201,10 +231,9 @@ fn without_except(text: &str, fragment: &Node) -> String {
 
 /// Parses and validates a rendered fragment.
 fn read(definition: &Definition, text: &str, data: &TemplateData) -> Result<Task, RenderCause> {
-    let mask = |mut error: Diagnostic| {
-        error.message = data.mask(&error.message);
-        error.help = error.help.map(|help| data.mask(&help));
-        RenderCause::Invalid(Box::new(error))
+    let mask = |error: Diagnostic| {
+        let masked = error.map_texts(|text| data.mask(text));
+        RenderCause::Invalid(Box::new(masked))
     };
     let document = parse_fragment(definition, text).map_err(mask)?;
     let findings = Findings::new(text);

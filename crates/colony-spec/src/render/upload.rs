@@ -5,7 +5,7 @@ use colony_template::Template;
 
 use crate::data::{Layers, TemplateData, value_text};
 use crate::diagnostic::Diagnostic;
-use crate::fragment::find_fragment;
+use crate::fragment::all_fragments;
 use crate::model::Definition;
 use crate::quoting::protect_quotes;
 use crate::render::{Outside, Renderer, TemplateError, limits};
@@ -64,11 +64,9 @@ fn upload_data(definition: &Definition, outside: &Outside, scalars_as_text: bool
 pub(crate) fn template_faults(definition: &Definition) -> Vec<Diagnostic> {
     let renderer = Renderer::new(Outside::default());
     let raw_yaml = &definition.raw_yaml;
-    definition
-        .tasks
-        .iter()
-        .filter_map(|task| {
-            let fragment = find_fragment(raw_yaml, &task.task_type)?;
+    all_fragments(raw_yaml)
+        .into_iter()
+        .filter_map(|fragment| {
             let protected = protect_quotes(&fragment.text);
             let parsed = Template::parse("job", &protected.text, &renderer.functions, &limits());
             let error = parsed.err()?;

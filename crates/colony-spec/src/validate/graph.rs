@@ -6,8 +6,8 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{Definition, Task, is_template};
 use crate::span::Span;
 use crate::suggest::nearest;
-use crate::validate::Check;
 use crate::validate::task::is_known;
+use crate::validate::{Check, FINDINGS_MAX};
 use crate::yaml::{Kind, Node};
 
 /// Targets that need no task of that name; `ERR_…` are reserved too.
@@ -164,6 +164,7 @@ fn unknown_targets<'t>(job: &Definition, task: &'t Task) -> Vec<(&'t str, String
         .iter()
         .filter(|(_, target)| is_unknown(target));
     unknown
+        .take(FINDINGS_MAX)
         .map(|(key, target)| {
             let message = format!(
                 "task '{}' refers to '{target}' on-exit but it's not defined",

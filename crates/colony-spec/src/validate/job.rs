@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use crate::cron::has_cron_shape;
 use crate::model::is_template;
-use crate::validate::Check;
-
-const TASKS_MAX: usize = 100;
+use crate::validate::{Check, TASKS_MAX};
 
 impl Check<'_> {
     pub(super) fn job_texts(&mut self) {
@@ -84,6 +82,7 @@ impl Check<'_> {
             let message = format!("number of tasks cannot exceed {TASKS_MAX} `{name}`");
             let help = format!("found {}; split the job and use FORK_JOB", job.tasks.len());
             self.error(&format!("tasks/{TASKS_MAX}"), message, help);
+            return;
         }
         self.duplicate_tasks();
     }

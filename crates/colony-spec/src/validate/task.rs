@@ -1,5 +1,7 @@
 //! Rules about the fields of tasks.
 
+use std::collections::HashSet;
+
 use colony_core::method::Method;
 
 use crate::diagnostic::Diagnostic;
@@ -45,9 +47,10 @@ impl Check<'_> {
     /// Tasks whose method needs commands and that have none.
     pub(super) fn scripts(&mut self) {
         for (index, task) in self.definition.tasks.iter().enumerate() {
+            let is_templated = is_template(self.source);
             let has_hidden_script = self
                 .task_node(index)
-                .is_some_and(|node| node.get("script").is_some());
+                .is_some_and(|node| is_templated && node.get("script").is_some());
             if has_hidden_script || !lacks_script(task) {
                 continue;
             }
@@ -123,12 +126,9 @@ fn work_faults(task: &Task) -> Vec<Fault> {
 
 fn duplicate_input_param(task: &Task) -> Option<Fault> {
     let params = &task.sub_workflow.as_ref()?.input_params;
-    let twin = params.iter().enumerate().find(|(index, param)| {
-        params[..*index]
-            .iter()
-            .any(|earlier| earlier.name == param.name)
-    })?;
-    let message = format!("duplicate input_params name `{}`", twin.1.name);
+    let mut names = HashSet::new();
+    let twin = params.iter().find(|param| !names.insert(&param.name))?;
+    let message = format!("duplicate input_params name `{}`", twin.name);
     Some(fault(message, "give each child parameter once"))
 }
 

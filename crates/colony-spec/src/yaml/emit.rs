@@ -166,7 +166,7 @@ mod tests {
         let text = to_yaml(value);
         match parse(&View::plain(&text), &text) {
             Ok(document) => document.root.to_value(),
-            Err(error) => panic!("{}\n{text}", error.to_text("", &text)),
+            Err(error) => panic!("{}\n{text}", error.to_text("")),
         }
     }
 

@@ -1,19 +1,17 @@
-//! Builds the tree from the events of the YAML parser, within bounds.
+//! From text to tree, and the refusals of the YAML parser in plain words.
 
 use std::collections::HashMap;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
+use granit_parser::{ErrorKind, Parser, ScanError};
 
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use crate::view::View;
-use crate::yaml::{Entry, Kind, Node, Scalar};
+use crate::yaml::Node;
+use crate::yaml::build::Builder;
 
 /// Deepest nesting, aliases included. Definitions need about ten levels.
-const DEPTH_MAX: usize = 64;
-/// Most values of a document after aliases were replaced: keeps alias bombs small.
-const NODES_MAX: usize = 200_000;
-const NODES_HELP: &str = "aliases that multiply each other are refused; write the values out";
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// A parsed document.
 #[derive(Debug, Default)]
@@ -45,7 +43,7 @@ pub(crate) fn parse_within(
     };
     let mut builder = Builder::new(view, source, outer);
     for event in Parser::new_from_str_with_options(&view.text, options) {
-        let (event, span) = event.map_err(|error| builder.scan_error(&error))?;
+        let (event, span) = event.map_err(|error| scan_error(&error, view, source))?;
         let span = builder.source_span(span);
         if builder.take(event, span)? {
             break;
@@ -54,306 +52,28 @@ pub(crate) fn parse_within(
     Ok(builder.finish())
 }
 
-/// A collection that is not closed yet.
-struct Frame {
-    span: Span,
-    anchor: usize,
-    /// Levels below, for the depth of aliases.
-    height: usize,
-    open: Open,
+/// The parser's refusal, at its place in the source.
+fn scan_error(error: &ScanError, view: &View, source: &str) -> Diagnostic {
+    let start = view.source_offset(error.marker().index());
+    let width = source[start.min(source.len())..]
+        .chars()
+        .next()
+        .map_or(0, char::len_utf8);
+    let span = Span::new(start, start + width);
+    if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+        return too_deep(source, span);
+    }
+    let reason = error.info();
+    let help = yaml_help(&reason);
+    Diagnostic::error(source, span, format!("invalid YAML: {reason}"))
+        .with_help(help.unwrap_or("check indentation, quotes and brackets near this place"))
 }
 
-enum Open {
-    List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        key: Option<(String, Span, bool)>,
-    },
-}
-
-struct Anchored {
-    node: Node,
-    height: usize,
-    count: usize,
-}
-
-struct Builder<'v> {
-    view: &'v View,
-    source: &'v str,
-    outer: &'v HashMap<String, Node>,
-    stack: Vec<Frame>,
-    anchors: HashMap<usize, Anchored>,
-    anchor_names: Vec<(usize, String)>,
-    count: usize,
-    root: Option<Node>,
-    has_twins: bool,
-}
-
-impl<'v> Builder<'v> {
-    fn new(view: &'v View, source: &'v str, outer: &'v HashMap<String, Node>) -> Self {
-        Self {
-            view,
-            source,
-            outer,
-            anchor_names: Vec::new(),
-            stack: Vec::new(),
-            anchors: HashMap::new(),
-            count: 0,
-            root: None,
-            has_twins: false,
-        }
-    }
-
-    fn finish(mut self) -> Document {
-        let mut anchors = HashMap::new();
-        for (id, name) in self.anchor_names {
-            if let Some(anchored) = self.anchors.remove(&id) {
-                anchors.insert(name, anchored.node);
-            }
-        }
-        Document {
-            root: self.root.unwrap_or_default(),
-            has_twins: self.has_twins,
-            anchors,
-        }
-    }
-
-    /// Takes one event; true when the first document is complete.
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<bool, Diagnostic> {
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
-                let plain = style == ScalarStyle::Plain && !is_text;
-                let node = self.scalar(&text, plain, span);
-                self.count_values(1, span)?;
-                self.remember(anchor, &node, 0);
-                self.place(node, 0)?;
-            }
-            Event::SequenceStart(_, anchor, _) => {
-                self.open(span, anchor, Open::List(Vec::new()))?;
-            }
-            Event::MappingStart(_, anchor, _) => {
-                let open = Open::Map {
-                    entries: Vec::new(),
-                    key: None,
-                };
-                self.open(span, anchor, open)?;
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
-            Event::Alias(anchor) => self.alias(anchor, span)?,
-            Event::Anchor(anchor, name) => self.anchor_names.push((anchor, name.into_owned())),
-            Event::UnresolvedAlias(name) => self.outer_alias(&name, span)?,
-            Event::DocumentEnd => return Ok(true),
-            _ => {}
-        }
-        Ok(false)
-    }
-
-    fn scalar(&self, text: &str, plain: bool, span: Span) -> Node {
-        let restored = self.view.restore(text, self.source);
-        let scalar = Scalar {
-            opaque: restored.is_some() || self.view.is_templated() && text.contains("{{"),
-            text: restored.unwrap_or_else(|| text.to_owned()),
-            plain,
-        };
-        Node {
-            span,
-            kind: Kind::Scalar(scalar),
-        }
-    }
-
-    fn open(&mut self, span: Span, anchor: usize, open: Open) -> Result<(), Diagnostic> {
-        self.count_values(1, span)?;
-        if self.stack.len() >= DEPTH_MAX {
-            return Err(self.too_deep(span));
-        }
-        self.stack.push(Frame {
-            span,
-            anchor,
-            height: 1,
-            open,
-        });
-        Ok(())
-    }
-
-    fn close(&mut self, end: Span) -> Result<(), Diagnostic> {
-        let Some(frame) = self.stack.pop() else {
-            return Ok(());
-        };
-        let (kind, last) = match frame.open {
-            Open::List(items) => {
-                let last = items.last().map(|item| item.span.end);
-                (Kind::List(items), last)
-            }
-            Open::Map { entries, .. } => {
-                let last = entries.last().map(|entry| entry.value.span.end);
-                (Kind::Map(self.merge_and_check(entries)?), last)
-            }
-        };
-        // A block collection "ends" on the next line; its last value is the better end.
-        let end = if end.start < end.end {
-            end.end
-        } else {
-            last.unwrap_or(end.end)
-        };
-        let node = Node {
-            span: Span::new(frame.span.start, end.max(frame.span.start)),
-            kind,
-        };
-        self.remember(frame.anchor, &node, frame.height);
-        self.place(node, frame.height)
-    }
-
-    fn remember(&mut self, anchor: usize, node: &Node, height: usize) {
-        if anchor > 0 {
-            let anchored = Anchored {
-                node: node.clone(),
-                height,
-                count: count_nodes(node),
-            };
-            self.anchors.insert(anchor, anchored);
-        }
-    }
-
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Diagnostic> {
-        let Some(target) = self.anchors.get(&anchor) else {
-            return Err(self.error(span, "an alias refers to a value that contains it"));
-        };
-        let (height, count) = (target.height, target.count);
-        self.check_copy(height, count, span)?;
-        let node = self.anchors[&anchor].node.clone();
-        self.place(node, height)
-    }
-
-    fn outer_alias(&mut self, name: &str, span: Span) -> Result<(), Diagnostic> {
-        let outer = self.outer;
-        let Some(node) = outer.get(name) else {
-            let message = format!("alias `*{name}` has no anchor");
-            let help = format!("put `&{name}` before a value that comes earlier");
-            return Err(self.error(span, &message).with_help(help));
-        };
-        let height = height_of(node);
-        self.check_copy(height, count_nodes(node), span)?;
-        self.place(node.clone(), height)
-    }
-
-    /// Bounds are checked before copying, so that a bomb costs nothing.
-    fn check_copy(&mut self, height: usize, count: usize, span: Span) -> Result<(), Diagnostic> {
-        if self.stack.len() + height > DEPTH_MAX {
-            return Err(self.too_deep(span));
-        }
-        self.count_values(count, span)
-    }
-
-    /// Puts a finished node into the collection being built.
-    fn place(&mut self, node: Node, height: usize) -> Result<(), Diagnostic> {
-        let Some(frame) = self.stack.last_mut() else {
-            self.root.get_or_insert(node);
-            return Ok(());
-        };
-        frame.height = frame.height.max(height + 1);
-        match &mut frame.open {
-            Open::List(items) => items.push(node),
-            Open::Map { entries, key } => match key.take() {
-                Some((name, key_span, key_plain)) => entries.push(Entry {
-                    key: name,
-                    key_span,
-                    key_plain,
-                    value: node,
-                }),
-                None => match key_text(node) {
-                    Ok(text) => *key = Some(text),
-                    Err(span) => return Err(self.error(span, "a key must be a single value")),
-                },
-            },
-        }
-        Ok(())
-    }
-
-    /// Resolves `<<` and refuses duplicate keys, except twins in two branches of an `if`.
-    fn merge_and_check(&mut self, entries: Vec<Entry>) -> Result<Vec<Entry>, Diagnostic> {
-        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-        let mut places: HashMap<String, usize> = HashMap::new();
-        let mut merged = Vec::new();
-        for entry in entries {
-            if entry.key == "<<" && entry.key_plain {
-                collect_merge(entry.value, &mut merged);
-                continue;
-            }
-            match places.get(&entry.key) {
-                Some(&first) if self.is_other_branch(first, entry.key_span.start) => {
-                    self.has_twins = true;
-                }
-                Some(_) => return Err(self.duplicate(&entry)),
-                None => {
-                    places.insert(entry.key.clone(), entry.key_span.start);
-                    kept.push(entry);
-                }
-            }
-        }
-        for entry in merged {
-            if !places.contains_key(&entry.key) {
-                places.insert(entry.key.clone(), entry.key_span.start);
-                kept.push(entry);
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Whether an `else` stands between two places.
-    fn is_other_branch(&self, first: usize, second: usize) -> bool {
-        let next = self.view.else_at.partition_point(|at| *at < first);
-        self.view.else_at.get(next).is_some_and(|at| *at < second)
-    }
-
-    fn count_values(&mut self, count: usize, span: Span) -> Result<(), Diagnostic> {
-        self.count = self.count.saturating_add(count);
-        if self.count > NODES_MAX {
-            let message = format!("the document has more than {NODES_MAX} values");
-            return Err(self.error(span, &message).with_help(NODES_HELP));
-        }
-        Ok(())
-    }
-
-    fn duplicate(&self, entry: &Entry) -> Diagnostic {
-        let message = format!("duplicate key `{}`", entry.key);
-        self.error(entry.key_span, &message)
-            .with_help("a key may stand only once in a mapping; remove one of the two")
-    }
-
-    fn too_deep(&self, span: Span) -> Diagnostic {
-        let message = format!("values are nested more than {DEPTH_MAX} levels deep");
-        self.error(span, &message)
-    }
-
-    fn error(&self, span: Span, message: &str) -> Diagnostic {
-        Diagnostic::error(self.source, span, message)
-    }
-
-    fn scan_error(&self, error: &ScanError) -> Diagnostic {
-        let start = self.view.source_offset(error.marker().index());
-        let width = self.source[start.min(self.source.len())..]
-            .chars()
-            .next()
-            .map_or(0, char::len_utf8);
-        let span = Span::new(start, start + width);
-        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
-            return self.too_deep(span);
-        }
-        let message = format!("invalid YAML: {}", error.info());
-        let help = yaml_help(&error.info());
-        let diagnostic = self.error(span, &message);
-        match help {
-            Some(help) => diagnostic.with_help(help),
-            None => diagnostic.with_help("check indentation, quotes and brackets near this place"),
-        }
-    }
-
-    fn source_span(&self, span: granit_parser::Span) -> Span {
-        let start = self.view.source_offset(span.start.index());
-        let end = self.view.source_offset(span.end.index());
-        Span::new(start, end.max(start))
-    }
+/// The refusal of a document that is nested too deeply.
+pub(super) fn too_deep(source: &str, span: Span) -> Diagnostic {
+    let message = format!("values are nested more than {DEPTH_MAX} levels deep");
+    Diagnostic::error(source, span, message)
+        .with_help("definitions need about ten levels; flatten the value or pass it as text")
 }
 
 /// Advice for the YAML errors that people meet most.
@@ -371,44 +91,4 @@ fn yaml_help(message: &str) -> Option<&'static str> {
     ];
     let found = advice.iter().find(|(part, _)| message.contains(part))?;
     Some(found.1)
-}
-
-fn key_text(node: Node) -> Result<(String, Span, bool), Span> {
-    match node.kind {
-        Kind::Scalar(scalar) => Ok((scalar.text, node.span, scalar.plain)),
-        Kind::List(_) | Kind::Map(_) => Err(node.span),
-    }
-}
-
-fn collect_merge(value: Node, merged: &mut Vec<Entry>) {
-    match value.kind {
-        Kind::Map(entries) => merged.extend(entries),
-        Kind::List(items) => {
-            for item in items {
-                if let Kind::Map(entries) = item.kind {
-                    merged.extend(entries);
-                }
-            }
-        }
-        Kind::Scalar(_) => {}
-    }
-}
-
-fn count_nodes(node: &Node) -> usize {
-    1 + match &node.kind {
-        Kind::Scalar(_) => 0,
-        Kind::List(items) => items.iter().map(count_nodes).sum(),
-        Kind::Map(entries) => entries.iter().map(|entry| count_nodes(&entry.value)).sum(),
-    }
-}
-
-fn height_of(node: &Node) -> usize {
-    match &node.kind {
-        Kind::Scalar(_) => 0,
-        Kind::List(items) => 1 + items.iter().map(height_of).max().unwrap_or(0),
-        Kind::Map(entries) => {
-            let heights = entries.iter().map(|entry| height_of(&entry.value));
-            1 + heights.max().unwrap_or(0)
-        }
-    }
 }

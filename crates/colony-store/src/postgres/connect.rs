@@ -47,7 +47,7 @@ impl Server {
             Err(source) => {
                 return Err(OpenError::Database {
                     database: name,
-                    advice: "the URL is malformed; write it as \
+                    advice: "--database-url is malformed; write it as \
                              postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters \
                              of the password percent-encoded"
                         .to_owned(),
@@ -99,21 +99,21 @@ impl Server {
 fn advice(error: &tokio_postgres::Error) -> &'static str {
     match error.code() {
         Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
-            "the server has no such database; make it with `createdb`, or correct the name"
+            "the server has no such database; make it with `createdb`, or correct the name in --database-url"
         }
         Some(code)
             if *code == SqlState::INVALID_PASSWORD
                 || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
         {
-            "the server refused this user; correct the user name and password in the URL"
+            "the server refused this user; correct the user name and password in --database-url"
         }
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
             "the server has no free connection; raise its max_connections or close others"
         }
         Some(_) => "the server refused; see the reason below",
         None => {
-            "the server cannot be reached; check that it runs and that host and port of the \
-             database URL are right"
+            "the server cannot be reached; check that it runs and that the host and port in \
+             --database-url are right"
         }
     }
 }

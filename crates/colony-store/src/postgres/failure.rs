@@ -14,6 +14,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    pub(super) fn is_retryable(self) -> bool {
+        match self {
+            Self::Conflict | Self::Lost => true,
+            Self::Final => false,
+        }
+    }
+
     pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             return if is_transport(error) {
@@ -23,8 +30,7 @@ impl Failure {
             };
         };
         let code = db.code();
-        if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED
-        {
+        if collided(code) {
             Self::Conflict
         } else if ends_session(code) || db.routine() == Some("RevalidateCachedQuery") {
             // The latter: a migration changed what a prepared statement gives. A new connection
@@ -34,6 +40,15 @@ impl Failure {
             Self::Final
         }
     }
+}
+
+fn collided(code: &SqlState) -> bool {
+    [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+    ]
+    .contains(code)
 }
 
 fn ends_session(code: &SqlState) -> bool {

@@ -64,8 +64,8 @@ pub(super) fn take(server: &Server) -> Result<Held, OpenError> {
 }
 
 impl Held {
-    /// Holds the lock from a thread; when it is lost to another store, closes `jobs`.
-    pub(super) fn keep(self, jobs: Sender<Box<dyn Job>>) -> Lock {
+    /// Holds the lock from a thread; when it is lost to another store, closes the queues.
+    pub(super) fn keep(self, queues: Vec<Sender<Box<dyn Job>>>) -> Lock {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("postgres-lock".to_owned())
@@ -74,7 +74,9 @@ impl Held {
                     tokio::select! {
                         _ = stopped => {}
                         () = watch(&self.server, self.connected) => {
-                            jobs.close();
+                            for queue in queues {
+                                queue.close();
+                            }
                         }
                     }
                 });

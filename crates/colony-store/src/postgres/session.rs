@@ -21,8 +21,10 @@ pub(crate) struct Session {
     server: Server,
     runtime: Runtime,
     link: Option<Link>,
-    /// How to begin the transaction; sent together with its first statement.
-    begin: Option<&'static str>,
+    /// Whether the server is in a transaction.
+    begun: bool,
+    /// What to say before the next statement; sent together with it.
+    pending: Option<&'static str>,
     failure: Option<Failure>,
     number: usize,
 }
@@ -47,7 +49,8 @@ impl Session {
             server,
             runtime: runtime(),
             link: None,
-            begin: None,
+            begun: false,
+            pending: None,
             failure: None,
             number,
         }
@@ -81,7 +84,15 @@ impl Session {
 
     /// Starts a transaction; nothing is sent before its first statement.
     pub(super) fn begin(&mut self, begin: &'static str) {
-        self.begin = Some(begin);
+        self.begun = false;
+        self.pending = Some(begin);
+        self.failure = None;
+    }
+
+    /// Ends one savepoint and starts the next; sent with the next statement. When nothing was sent
+    /// since the last one, that still serves.
+    pub(super) fn next(&mut self, words: &'static str) {
+        self.pending = self.pending.or(Some(words));
         self.failure = None;
     }
 
@@ -91,10 +102,11 @@ impl Session {
     }
 
     pub(super) fn commit(&mut self) -> Commit {
-        if self.begin.take().is_some() {
+        if !self.begun {
             return Commit::Done;
         }
-        match self.batch("COMMIT") {
+        let before = self.pending.take().unwrap_or_default();
+        match self.batch(&format!("{before}; COMMIT")) {
             Ok(()) => Commit::Done,
             Err(error) => match Failure::of(&error) {
                 Failure::Lost => Commit::Unknown(error),
@@ -104,10 +116,16 @@ impl Session {
     }
 
     pub(super) fn roll_back(&mut self) {
-        if self.begin.take().is_none() && self.batch("ROLLBACK").is_err() {
+        if self.begun && self.batch("ROLLBACK").is_err() {
             // The server rolls back what a lost connection left.
             self.disconnect();
         }
+    }
+
+    /// Takes what is to be said before a statement that is about to be sent.
+    fn take_pending(&mut self) -> Option<&'static str> {
+        self.begun = true;
+        self.pending.take()
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), tokio_postgres::Error> {
@@ -120,15 +138,15 @@ impl Session {
     /// Runs a statement; returns the number of rows changed, or given when it gives rows.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql, params)?;
-        let begin = self.begin.take();
+        let before = self.take_pending();
         let client = self.client()?;
         let result = self.runtime.block_on(async {
             let run = client.execute_raw(&statement, params);
-            match begin {
+            match before {
                 None => run.await,
-                Some(begin) => {
-                    let begin = client.batch_execute(begin);
-                    tokio::try_join!(biased; begin, run).map(|((), count)| count)
+                Some(before) => {
+                    let before = client.batch_execute(before);
+                    tokio::try_join!(biased; before, run).map(|((), count)| count)
                 }
             }
         });
@@ -142,7 +160,7 @@ impl Session {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepare(sql, params)?;
-        let begin = self.begin.take();
+        let before = self.take_pending();
         let client = self.client()?;
         let params: Vec<&(dyn ToSql + Sync)> = params
             .iter()
@@ -150,11 +168,11 @@ impl Session {
             .collect();
         let result = self.runtime.block_on(async {
             let run = client.query(&statement, &params);
-            match begin {
+            match before {
                 None => run.await,
-                Some(begin) => {
-                    let begin = client.batch_execute(begin);
-                    tokio::try_join!(biased; begin, run).map(|((), rows)| rows)
+                Some(before) => {
+                    let before = client.batch_execute(before);
+                    tokio::try_join!(biased; before, run).map(|((), rows)| rows)
                 }
             }
         });
@@ -165,8 +183,8 @@ impl Session {
     /// Runs several statements without parameters.
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), StoreError> {
         self.client()?;
-        let begin = self.begin.take().unwrap_or_default();
-        self.batch(&format!("{begin};{sql}"))
+        let before = self.take_pending().unwrap_or_default();
+        self.batch(&format!("{before}; {sql}"))
             .map_err(|error| self.refused(sql, error))
     }
 
@@ -177,22 +195,10 @@ impl Session {
     }
 
     fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, StoreError> {
-        let link = self
-            .link
-            .as_mut()
-            .ok_or(StoreError::Unreachable { source: None })?;
-        let statement = match link.statements.get(sql) {
+        let known = self.link.as_ref().and_then(|link| link.statements.get(sql));
+        let statement = match known {
             Some(statement) => statement.clone(),
-            None => match self.runtime.block_on(link.client.prepare(sql)) {
-                Ok(statement) => {
-                    if link.statements.len() >= STATEMENT_CACHE {
-                        link.statements.clear();
-                    }
-                    link.statements.insert(sql.to_owned(), statement.clone());
-                    statement
-                }
-                Err(error) => return Err(self.refused(sql, error)),
-            },
+            None => self.prepare_anew(sql)?,
         };
         let (wanted, given) = (statement.params().len(), params.len());
         if wanted != given {
@@ -202,6 +208,30 @@ impl Session {
                 problem: format!("the statement has {wanted} parameters, {given} were given"),
             });
         }
+        Ok(statement)
+    }
+
+    fn prepare_anew(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        // A refusal ends the transaction, so the savepoint must be there first. Before a
+        // transaction it costs nothing.
+        if self.begun
+            && let Some(before) = self.pending.take()
+        {
+            self.batch(before)
+                .map_err(|error| self.refused(sql, error))?;
+        }
+        let client = self.client()?;
+        let statement = self
+            .runtime
+            .block_on(client.prepare(sql))
+            .map_err(|error| self.refused(sql, error))?;
+        let Some(link) = &mut self.link else {
+            return Err(StoreError::Unreachable { source: None });
+        };
+        if link.statements.len() >= STATEMENT_CACHE {
+            link.statements.clear();
+        }
+        link.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 

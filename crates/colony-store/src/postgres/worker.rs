@@ -18,16 +18,21 @@ const TRIES_MAX: u32 = 12;
 /// How long a closure waits for a lost server to come back.
 const RECONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Runs closures until the queue is closed and empty.
+/// Runs reading closures until the queue is closed and empty.
 pub(super) fn run(mut session: Session, jobs: &Receiver<Box<dyn Job>>, counters: &Counters) {
     while let Ok(mut job) = jobs.recv_blocking() {
-        if job.mode() == Mode::Read && job.is_abandoned() {
+        if job.is_abandoned() {
             continue;
         }
-        if let Err(error) = transact(&mut session, job.as_mut(), counters) {
-            job.fail(error);
-        }
+        finish(&mut session, job.as_mut(), counters);
         job.answer();
+    }
+}
+
+/// Runs a closure alone until it has its result.
+pub(super) fn finish(session: &mut Session, job: &mut dyn Job, counters: &Counters) {
+    if let Err(error) = transact(session, job, counters) {
+        job.fail(error);
     }
 }
 
@@ -105,7 +110,7 @@ fn unknown(mode: Mode, error: tokio_postgres::Error) -> Result<(), StoreError> {
     match mode {
         Mode::Read => Ok(()),
         Mode::Write => Err(StoreError::OutcomeUnknown {
-            source: Box::new(DriverError::Postgres(error)),
+            reason: DriverError::Postgres(error).to_string(),
         }),
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     std::fs::create_dir_all(directory).map_err(|source| OpenError::File {
         database: name(path),
         advice: format!(
-            "cannot make the directory {}; choose a data directory that this user can write to",
+            "cannot make the directory {}; choose a --data-dir that this user can write to",
             directory.display()
         ),
         source,
@@ -68,11 +68,11 @@ pub(super) fn name(path: &Path) -> String {
 fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
-            "the file is not a SQLite database; choose another path, or move the file away to \
+            "the file is not a SQLite database; choose another --database-url, or move the file away to \
              start with an empty database"
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            "the file or its directory cannot be written to; choose a data directory that this \
+            "the file or its directory cannot be written to; choose a --data-dir that this \
              user can write to"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {

@@ -13,7 +13,7 @@ pub(super) fn take(database: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::File {
         database: super::connection::name(database),
         advice: format!(
-            "cannot use the lock file {}; choose a data directory that this user can write to",
+            "cannot use the lock file {}; choose a --data-dir that this user can write to",
             path.display()
         ),
         source,

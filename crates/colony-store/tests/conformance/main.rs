@@ -1,9 +1,9 @@
 //! What a store promises, checked on both databases.
 
+mod groups;
 mod many;
 mod opening;
 mod postgres_only;
-mod sqlite_only;
 mod transactions;
 mod values;
 

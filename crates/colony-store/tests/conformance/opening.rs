@@ -109,23 +109,17 @@ fn errors_say_what_to_do() {
     for (config, expected) in [
         (
             StoreConfig::sqlite(&text_file),
-            "is not a SQLite database; choose another path",
+            "is not a SQLite database; choose another --database-url",
         ),
-        (
-            StoreConfig::sqlite(inside_a_file),
-            "choose a data directory",
-        ),
-        (
-            StoreConfig::sqlite(directory.path()),
-            "choose a data directory",
-        ),
+        (StoreConfig::sqlite(inside_a_file), "choose a --data-dir"),
+        (StoreConfig::sqlite(directory.path()), "choose a --data-dir"),
         (
             StoreConfig::postgres(unreachable),
             "cannot be reached; check that it runs",
         ),
         (
             StoreConfig::postgres("postgres://h:x/d"),
-            "the URL is malformed",
+            "--database-url is malformed",
         ),
         (
             StoreConfig::postgres("postgres://h/d?sslmode=require"),

@@ -1,28 +1,31 @@
-//! Re-running of closures on PostgreSQL.
+//! Re-running of closures and lost connections on PostgreSQL.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use colony_store::{Store, StoreError};
+use colony_store::{Store, StoreError, Tx};
 use colony_testkit::{TestStore, wait_for};
 
+use crate::groups::write_together;
 use crate::{add_item, item_names, make_items};
 
 const TERMINATE_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// Two closures that lock two rows in opposite order: the server ends one, which is run again.
+/// Two stores that lock two rows in opposite order: the server ends one, which is run again.
 #[test]
 fn a_deadlock_is_tried_again() {
-    let db = TestStore::postgres("deadlock");
+    let mut db = TestStore::postgres("deadlock");
+    let other = Store::open(db.config()).unwrap();
     make_items(&db);
     db.write_blocking(|tx| add_item(tx, "a", 0)).unwrap();
     db.write_blocking(|tx| add_item(tx, "b", 0)).unwrap();
     let runs = Arc::new(AtomicU32::new(0));
     let both_hold_one = Arc::new(Barrier::new(2));
-    let threads = [["a", "b"], ["b", "a"]].map(|order| {
-        let (store, runs) = (Store::clone(&db), Arc::clone(&runs));
+    let callers = [(Store::clone(&db), ["a", "b"]), (other, ["b", "a"])];
+    let threads = callers.map(|(store, order)| {
+        let runs = Arc::clone(&runs);
         let barrier = Arc::clone(&both_hold_one);
         std::thread::spawn(move || {
             store.write_blocking(move |tx| {
@@ -72,6 +75,60 @@ fn a_serialization_failure_is_tried_again_but_not_for_ever() {
         matches!(result, Err(StoreError::Conflict { .. })),
         "{result:?}"
     );
+}
+
+/// A group that meets a row locked by another store gives way, and nothing of it is lost.
+#[test]
+fn a_group_gives_way_to_another_store() {
+    let mut db = TestStore::postgres("give_way");
+    make_items(&db);
+    db.write_blocking(|tx| add_item(tx, "shared", 0)).unwrap();
+    let other = Store::open(db.config()).unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let (lock, locked) = mpsc::channel();
+    let holder = std::thread::spawn(move || {
+        other.write_blocking(move |tx| {
+            tx.execute("UPDATE items SET number = 1 WHERE name = 'shared'", &[])?;
+            lock.send(()).unwrap();
+            released.recv().unwrap();
+            Ok::<_, StoreError>(())
+        })
+    });
+    locked.recv().unwrap();
+
+    // Once the first closure of the group has run twice, the group has given way.
+    let runs = Arc::new(AtomicU32::new(0));
+    let watched = Arc::clone(&runs);
+    let releaser = std::thread::spawn(move || {
+        wait_for(Duration::from_secs(10), || {
+            match watched.load(Ordering::SeqCst) {
+                2 => Ok(()),
+                other => Err(format!("the first closure has run {other} times")),
+            }
+        });
+        release.send(()).unwrap();
+    });
+    let closures = ["first", "shared", "last"].map(|name| {
+        let runs = Arc::clone(&runs);
+        move |tx: &mut Tx<'_>| {
+            if name == "first" {
+                runs.fetch_add(1, Ordering::SeqCst);
+            }
+            let sql = "INSERT INTO items (name, number) VALUES ($1, 5)
+                ON CONFLICT (name) DO UPDATE SET number = items.number + 5";
+            tx.execute(sql, &[&name]).map(drop)
+        }
+    });
+    let results = write_together(&db, closures.into());
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    releaser.join().unwrap();
+    holder.join().unwrap().unwrap();
+    assert_eq!(item_names(&db), ["first", "last", "shared"]);
+    let number = db.read_blocking(|tx| {
+        let sql = "SELECT number FROM items WHERE name = 'shared'";
+        tx.query_one(sql, &[])?.get::<i64>(0)
+    });
+    assert_eq!(number.unwrap(), 6);
 }
 
 /// Connections that were lost while idle are made anew without anyone noticing.

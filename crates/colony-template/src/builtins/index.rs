@@ -4,6 +4,9 @@ use crate::exec::Operand;
 use crate::text::Text;
 use crate::value::Value;
 
+/// What Go's `slice` says of an index that it took from a map or a list and did not unpack.
+pub(crate) const BOXED: &str = "cannot index slice/array with type interface {}";
+
 /// The item under a row of indexes and keys; a key that is not there gives nil.
 pub(super) fn index(item: &Operand, indexes: &[Operand]) -> Result<Operand, String> {
     let mut item = super::concrete(item).ok_or("index of untyped nil")?.clone();

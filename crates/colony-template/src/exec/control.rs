@@ -1,7 +1,8 @@
 //! Blocks and templates that call each other.
 
+use super::Binding;
 use super::machine::{Frame, Machine, Stop};
-use crate::code::Index;
+use crate::code::{DOLLAR, Index};
 use crate::limits::Limit;
 
 impl Machine<'_> {
@@ -40,7 +41,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn run_template(&mut self, name: Index) {
-        let dot = self.pop();
+        let dot = Binding::new(self.pop());
         let Some(chunk) = self.template_named(name) else {
             return;
         };
@@ -54,7 +55,7 @@ impl Machine<'_> {
         self.chunk = &self.program.chunks[chunk];
         self.at = 0;
         self.base = self.variables.len();
-        self.variables.push((0, dot));
+        self.variables.push((DOLLAR, dot));
         self.depth += 1;
     }
 

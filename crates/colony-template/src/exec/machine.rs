@@ -1,19 +1,17 @@
 //! The state of a running template, and one arm per operation.
 
+use super::call::check;
+use super::names::refuse_boxed;
 use super::range::Loop;
-use super::{Operand, Texts};
-use crate::code::{CallSite, Callee, Chunk, Index, Op, Program};
+use super::{Binding, Operand, Texts};
+use crate::code::{Chunk, DOLLAR, Index, Op, Program};
 use crate::error::{Error, Fault};
 use crate::fmt::{Printer, Sink};
-use crate::function::Param;
 use crate::limits::{Limit, Limits};
 use crate::value::Value;
 
 /// How many steps pass between two looks at the caller's check.
 const STEPS_PER_CHECK: u64 = 256;
-
-/// How many variables are looked through for the price of one step.
-const VARIABLES_PER_STEP: usize = 16;
 
 /// Why a template does not go on.
 #[derive(Debug)]
@@ -32,14 +30,14 @@ impl From<String> for Stop {
 pub(super) enum Frame<'p> {
     Scope {
         variables: usize,
-        dot: Operand,
+        dot: Binding,
     },
     Loop(Loop),
     Call {
         chunk: &'p Chunk,
         at: usize,
         base: usize,
-        dot: Operand,
+        dot: Binding,
     },
 }
 
@@ -50,15 +48,15 @@ pub(crate) struct Machine<'p> {
     pub(super) chunk: &'p Chunk,
     /// The next operation.
     pub(super) at: usize,
-    stack: Vec<Operand>,
-    pub(super) variables: Vec<(Index, Operand)>,
+    pub(super) stack: Vec<Operand>,
+    pub(super) variables: Vec<(Index, Binding)>,
     /// Where the variables of the running template begin.
     pub(super) base: usize,
-    pub(super) dot: Operand,
+    pub(super) dot: Binding,
     pub(super) frames: Vec<Frame<'p>>,
     pub(super) depth: usize,
     output: Sink,
-    texts: Texts,
+    pub(super) texts: Texts,
     steps: u64,
 }
 
@@ -70,7 +68,7 @@ impl<'p> Machine<'p> {
         stop: &'p dyn Fn() -> bool,
     ) -> Self {
         let main = program.templates.get(&program.name).copied().unwrap_or(0);
-        let dot = Some(data.clone()).filter(|data| !data.is_nil());
+        let dot = Binding::new(Some(data.clone()).filter(|data| !data.is_nil()));
         Self {
             program,
             limits,
@@ -78,7 +76,7 @@ impl<'p> Machine<'p> {
             chunk: &program.chunks[main],
             at: 0,
             stack: Vec::new(),
-            variables: vec![(0, dot.clone())],
+            variables: vec![(DOLLAR, dot.clone())],
             base: 0,
             dot,
             frames: Vec::new(),
@@ -123,6 +121,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Counts steps; looks at the caller's check from time to time.
+    #[inline]
     pub(super) fn charge(&mut self, steps: u64) -> Result<(), Stop> {
         let before = self.steps;
         self.steps += steps;
@@ -138,7 +137,7 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    fn check_time(&self) -> Result<(), Stop> {
+    pub(super) fn check_time(&self) -> Result<(), Stop> {
         if (self.stop)() {
             return Err(Stop::Limit(
                 Limit::Stopped,
@@ -153,14 +152,19 @@ impl<'p> Machine<'p> {
             Op::Text => self.text()?,
             Op::Const(index) => self.push(Some(self.program.constants[index as usize].clone())),
             Op::Nil => self.push(None),
-            Op::Dot => self.push(self.dot.clone()),
+            Op::Dot => self.push(self.dot.value.clone()),
             Op::DotField(name) => {
-                let value = self.field(self.dot.as_ref(), name)?;
+                let value = self.field(self.dot.value.as_ref(), name)?;
                 self.push(value);
             }
             Op::Variable(name) => {
                 let slot = self.variable(name)?;
-                self.push(self.variables[slot].1.clone());
+                self.push(self.variables[slot].1.value.clone());
+            }
+            Op::VariableField(variable, name) => {
+                let slot = self.variable(variable)?;
+                let value = self.field(self.variables[slot].1.value.as_ref(), name)?;
+                self.push(value);
             }
             Op::Field(name) => {
                 let receiver = self.pop();
@@ -178,6 +182,11 @@ impl<'p> Machine<'p> {
                 }
             }
             Op::Check(param) => check(self.stack.last().and_then(Option::as_ref), param)?,
+            Op::RefuseBoxedDot => refuse_boxed(&self.dot)?,
+            Op::RefuseBoxed(name) => {
+                let slot = self.variable(name)?;
+                refuse_boxed(&self.variables[slot].1)?;
+            }
             Op::Call(site) => self.call(site)?,
             Op::Decide(or, to) => self.decide(or, to),
             Op::Nip => {
@@ -190,11 +199,11 @@ impl<'p> Machine<'p> {
             }
             Op::Declare(name) => {
                 let value = self.stack.last().cloned().flatten();
-                self.variables.push((name, value));
+                self.variables.push((name, Binding::new(value)));
             }
             Op::Assign(name) => {
                 let value = self.stack.last().cloned().flatten();
-                self.assign(name, value)?;
+                self.assign(name, Binding::new(value))?;
             }
             Op::Print => self.print()?,
             Op::Drop => drop(self.pop()),
@@ -207,7 +216,7 @@ impl<'p> Machine<'p> {
             Op::WithOrJump(to) => {
                 let value = self.pop();
                 if is_true(&value) {
-                    self.dot = value;
+                    self.dot = Binding::new(value);
                 } else {
                     self.at = to as usize;
                 }
@@ -225,10 +234,12 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn push(&mut self, value: Operand) {
         self.stack.push(value);
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Operand {
         self.stack.pop().flatten()
     }
@@ -255,6 +266,7 @@ impl<'p> Machine<'p> {
         self.check_output()
     }
 
+    #[inline]
     fn check_output(&self) -> Result<(), Stop> {
         if self.output.is_full() {
             let message = format!(
@@ -266,57 +278,6 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    /// The slot of the innermost variable with a name.
-    fn variable(&mut self, name: Index) -> Result<usize, Stop> {
-        let own = &self.variables[self.base..];
-        let back = own.iter().rev().position(|(declared, _)| *declared == name);
-        let slot = back.map(|back| self.variables.len() - 1 - back);
-        self.charge((back.unwrap_or(own.len()) / VARIABLES_PER_STEP) as u64)?;
-        slot.ok_or_else(|| {
-            Stop::Failed(format!(
-                "undefined variable: {}",
-                self.program.names[name as usize]
-            ))
-        })
-    }
-
-    pub(super) fn assign(&mut self, name: Index, value: Operand) -> Result<(), Stop> {
-        let slot = self.variable(name)?;
-        self.variables[slot].1 = value;
-        Ok(())
-    }
-
-    fn field(&self, receiver: Option<&Value>, name: Index) -> Result<Operand, Stop> {
-        let name = &self.program.names[name as usize];
-        match receiver {
-            None => Ok(None),
-            Some(Value::Map(map)) => Ok(map.get_bytes(name.as_bytes()).cloned()),
-            Some(Value::Nil) => Err(Stop::Failed(format!(
-                "nil pointer evaluating interface {{}}.{name}"
-            ))),
-            Some(other) => Err(Stop::Failed(format!(
-                "can't evaluate field {name} in type {}",
-                other.type_name()
-            ))),
-        }
-    }
-
-    fn field_with_args(&mut self, name: Index) -> Result<(), Stop> {
-        match self.pop() {
-            Some(Value::Map(_)) => {
-                let name = &self.program.names[name as usize];
-                Err(Stop::Failed(format!(
-                    "{name} is not a method but has arguments"
-                )))
-            }
-            receiver => {
-                let value = self.field(receiver.as_ref(), name)?;
-                self.push(value);
-                Ok(())
-            }
-        }
-    }
-
     fn decide(&mut self, or: bool, to: Index) {
         if self.stack.last().is_some_and(|top| is_true(top) == or) {
             self.at = to as usize;
@@ -324,69 +285,9 @@ impl<'p> Machine<'p> {
             self.stack.pop();
         }
     }
-
-    fn call(&mut self, site: Index) -> Result<(), Stop> {
-        let program = self.program;
-        let CallSite {
-            name,
-            callee,
-            args,
-            piped,
-        } = &program.calls[site as usize];
-        let mut from = self.stack.len() - args;
-        if let Some(param) = *piped {
-            from -= 1;
-            self.stack[from..].rotate_left(1);
-            check(self.stack.last().and_then(Option::as_ref), param)?;
-        }
-        let result = match callee {
-            Callee::Builtin(builtin) => builtin.run(&self.stack[from..], &mut self.texts),
-            Callee::Host(function) => {
-                let args: Vec<Value> = self
-                    .stack
-                    .drain(from..)
-                    .map(Option::unwrap_or_default)
-                    .collect();
-                let result = function.run(&args).map_err(Stop::Failed);
-                result.and_then(|value| self.texts.charge(&value).map(|()| Some(value)))
-            }
-        };
-        self.stack.truncate(from);
-        let named = |stop| match stop {
-            Stop::Failed(message) => Stop::Failed(format!(
-                "error calling {}: {message}",
-                program.names[*name as usize]
-            )),
-            limit @ Stop::Limit(..) => limit,
-        };
-        self.push(result.map_err(named)?);
-        if matches!(callee, Callee::Host(_)) {
-            self.check_time()?;
-        }
-        Ok(())
-    }
 }
 
+#[inline]
 pub(super) fn is_true(value: &Operand) -> bool {
     value.as_ref().is_some_and(Value::is_true)
-}
-
-/// Whether a value may be passed for a parameter.
-fn check(value: Option<&Value>, param: Param) -> Result<(), Stop> {
-    let name = param.type_name();
-    match value {
-        None if param.takes_nil() => Ok(()),
-        None => Err(Stop::Failed(format!("invalid value; expected {name}"))),
-        Some(value) if param.accepts(value) => Ok(()),
-        Some(value) => {
-            let found = if value.is_nil() {
-                "interface {}".into()
-            } else {
-                value.type_name()
-            };
-            Err(Stop::Failed(format!(
-                "wrong type for value; expected {name}; got {found}"
-            )))
-        }
-    }
 }

@@ -1,11 +1,11 @@
 //! Loops.
 
-use super::Operand;
 use super::machine::{Frame, Machine, Stop};
+use super::{Binding, Operand};
 use crate::code::Index;
 use crate::limits::Limit;
 use crate::text::Text;
-use crate::value::{List, Map, Value};
+use crate::value::{Element, List, Map, Value};
 
 /// A loop that is running.
 pub(super) struct Loop {
@@ -17,7 +17,7 @@ pub(super) struct Loop {
     /// How many variables there are at the beginning of a turn.
     variables: usize,
     /// The dot around the loop.
-    dot: Operand,
+    dot: Binding,
 }
 
 /// What a loop goes over.
@@ -52,6 +52,15 @@ impl Items {
             Self::Numbers { end } => end.integer().is_none_or(|end| end <= 0),
             Self::List(list) => list.is_empty(),
             Self::Map { map, .. } => map.is_empty(),
+        }
+    }
+
+    /// Whether the items are `interface{}` values.
+    fn boxed(&self) -> bool {
+        match self {
+            Self::Numbers { .. } => false,
+            Self::List(list) => list.element() == Element::Any,
+            Self::Map { .. } => true,
         }
     }
 
@@ -126,26 +135,30 @@ impl Machine<'_> {
             let message = format!("more than {} turns of one range", self.limits.range_items);
             return Err(Stop::Limit(Limit::RangeItems, message));
         }
+        let item = Binding {
+            value: Some(item),
+            boxed: running.items.boxed(),
+        };
         let (variables, site) = (running.variables, running.site);
         self.variables.truncate(variables);
-        self.dot = Some(item.clone());
-        self.set_loop_variables(site, key, item)
+        self.dot = item.clone();
+        self.set_loop_variables(site, Binding::new(key), item)
     }
 
-    fn set_loop_variables(&mut self, site: Index, key: Operand, item: Value) -> Result<(), Stop> {
+    fn set_loop_variables(&mut self, site: Index, key: Binding, item: Binding) -> Result<(), Stop> {
         let site = &self.program.ranges[site as usize];
         let len = self.variables.len();
         match (&site.variables[..], site.assigns) {
             ([first, second, ..], true) => {
                 self.assign(*first, key)?;
-                self.assign(*second, Some(item))?;
+                self.assign(*second, item)?;
             }
-            ([only], true) => self.assign(*only, Some(item))?,
+            ([only], true) => self.assign(*only, item)?,
             ([_, _, ..], false) => {
-                self.variables[len - 1].1 = Some(item);
+                self.variables[len - 1].1 = item;
                 self.variables[len - 2].1 = key;
             }
-            ([_], false) => self.variables[len - 1].1 = Some(item),
+            ([_], false) => self.variables[len - 1].1 = item,
             ([], _) => {}
         }
         Ok(())

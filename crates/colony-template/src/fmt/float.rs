@@ -22,7 +22,7 @@ impl Printer<'_> {
         };
         let mut text = unsigned_text(value.abs(), verb, precision);
         if self.flags.sharp && verb != 'b' {
-            text = with_point(text, verb, upper, precision);
+            text = with_point(&text, verb, upper, precision);
         }
         if upper {
             text.make_ascii_uppercase();
@@ -55,7 +55,11 @@ impl Printer<'_> {
                 self.fill(width - len);
                 self.out.push(digits.as_bytes());
             }
-            _ => self.pad(format!("{sign}{digits}").as_bytes()),
+            None => {
+                self.out.push(sign.as_bytes());
+                self.out.push(digits.as_bytes());
+            }
+            Some(_) => self.pad(format!("{sign}{digits}").as_bytes()),
         }
     }
 
@@ -237,7 +241,7 @@ fn rounded(mantissa: u64, precision: usize) -> u64 {
 }
 
 /// The flag `#`: always a point, and the trailing zeros that `%g` would drop.
-fn with_point(text: String, verb: char, upper: bool, precision: Option<usize>) -> String {
+fn with_point(text: &str, verb: char, upper: bool, precision: Option<usize>) -> String {
     let tail_at = match verb {
         'x' => text.find('p'),
         _ => text.find('e'),

@@ -153,20 +153,36 @@ impl Printer<'_> {
     }
 }
 
-fn digits_of(mut number: u64, base: u64, upper: bool) -> Vec<u8> {
+/// The digits of a number, in a buffer that holds 64 of them.
+struct Digits {
+    buffer: [u8; 64],
+    start: usize,
+}
+
+impl std::ops::Deref for Digits {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+}
+
+fn digits_of(mut number: u64, base: u64, upper: bool) -> Digits {
     let alphabet: &[u8; 16] = if upper {
         b"0123456789ABCDEF"
     } else {
         b"0123456789abcdef"
     };
-    let mut digits = Vec::with_capacity(20);
+    let mut digits = Digits {
+        buffer: [b'0'; 64],
+        start: 64,
+    };
     loop {
-        digits.push(alphabet[(number % base) as usize]);
+        digits.start -= 1;
+        digits.buffer[digits.start] = alphabet[(number % base) as usize];
         number /= base;
         if number == 0 {
-            break;
+            return digits;
         }
     }
-    digits.reverse();
-    digits
 }

@@ -46,13 +46,13 @@ impl Printer<'_> {
                 self.pad(if *inner { b"true" } else { b"false" });
             }
             Value::Int(inner) | Value::Int64(inner) => {
-                self.integer(value, Integer::signed(*inner), verb)
+                self.integer(value, Integer::signed(*inner), verb);
             }
             Value::Uint(inner) => self.integer(value, Integer::unsigned(*inner), verb),
             Value::Byte(inner) => self.integer(value, Integer::unsigned(u64::from(*inner)), verb),
             Value::Float(inner) if is_float_verb(verb) => self.float(*inner, verb),
             Value::Complex(real, imaginary) if is_float_verb(verb) => {
-                self.complex(*real, *imaginary, verb)
+                self.complex(*real, *imaginary, verb);
             }
             Value::String(inner) => self.string(value, inner.as_bytes(), verb),
             _ => self.bad_verb(value, verb),
@@ -86,7 +86,7 @@ impl Printer<'_> {
             }
             'v' | 'p' => self.hex_word(FUNCTION_ADDRESS, !self.flags.sharp),
             'b' | 'o' | 'd' | 'x' | 'X' => {
-                self.integer(value, Integer::unsigned(FUNCTION_ADDRESS), verb)
+                self.integer(value, Integer::unsigned(FUNCTION_ADDRESS), verb);
             }
             _ => {
                 let text = format!("%!{verb}({}={FUNCTION_ADDRESS:#x})", value.type_name());

@@ -1,15 +1,14 @@
 //! The parser: reads text and actions, keeps the open blocks on a stack, and writes code as it goes.
 
-use std::collections::HashMap;
-
-use super::compile::Writer;
 use super::expression::{Arena, PipeId};
 use super::lexer::Lexer;
 use super::literal;
+use super::references::references;
 use super::token::{Token, TokenKind};
-use crate::analysis::{Analysis, Reference};
+use super::writer::Writer;
+use crate::analysis::RawReference;
 use crate::builtins::Builtin;
-use crate::code::{Chunk, Index, Op, Program, RangeSite};
+use crate::code::{Chunk, DOLLAR, Index, Op, Program, RangeSite};
 use crate::error::{Error, Fault, Span};
 use crate::functions::Functions;
 use crate::limits::{Limit, Limits};
@@ -22,7 +21,7 @@ pub(crate) fn parse(
     source: &str,
     functions: &Functions,
     limits: &Limits,
-) -> Result<(Program, Analysis), Error> {
+) -> Result<(Program, Vec<RawReference>), Error> {
     let located = |fault: Fault| fault.locate(name, source, None);
     let source_max = limits.source_bytes.min(u32::MAX as usize);
     if source.len() > source_max {
@@ -39,13 +38,15 @@ pub(crate) fn parse(
     let mut program = parser.writer.program;
     program.name = name.to_owned();
     program.source = source.to_owned();
-    Ok((program, Analysis::new(references, source)))
+    Ok((program, references))
 }
 
 /// A block whose `{{end}}` is not reached.
 struct Open {
     kind: Block,
     span: Span,
+    /// Where its `Enter` is.
+    enter: usize,
     /// How many variables there were before it.
     variables: usize,
     has_else: bool,
@@ -84,7 +85,7 @@ pub(super) struct Parser<'s> {
     pub(super) source: &'s str,
     pub(super) arena: Arena,
     pub(super) functions: &'s Functions,
-    pub(super) references: Vec<Reference>,
+    pub(super) references: Vec<RawReference>,
     lexer: Lexer<'s>,
     /// Tokens that were read and given back, the next one last.
     given_back: Vec<Token>,
@@ -193,15 +194,24 @@ impl<'s> Parser<'s> {
 
     // Names.
 
-    pub(super) fn declare(&mut self, name: String) {
+    /// The number of a name.
+    pub(super) fn name(&mut self, name: &str) -> Index {
+        self.writer.name(name.as_bytes())
+    }
+
+    pub(super) fn declare(&mut self, name: Index) {
         self.variables.declare(name);
     }
 
-    pub(super) fn check_variable(&self, name: &str, span: Span) -> Result<(), Fault> {
-        if name == "$" || self.variables.has(name) {
+    pub(super) fn check_variable(&self, name: Index, token: Token) -> Result<(), Fault> {
+        if self.variables.has(name) {
             return Ok(());
         }
-        Err(Fault::parse(span, format!("undefined variable {name:?}")))
+        let text = token.text(self.source);
+        Err(Fault::parse(
+            token.span,
+            format!("undefined variable {text:?}"),
+        ))
     }
 
     pub(super) fn check_function(&self, name: &str, span: Span) -> Result<(), Fault> {
@@ -219,11 +229,13 @@ impl<'s> Parser<'s> {
     /// Writes the code of a pipeline that was just read, and notes what it refers to.
     fn emit(&mut self, pipe: PipeId) {
         let rooted = self.in_main && self.dots_moved == 0;
-        self.references.extend(super::compile::references(
+        let found = references(
             &self.arena,
+            &self.writer.program.names,
             self.in_main,
             rooted,
-        ));
+        );
+        self.references.extend(found);
         self.writer.pipe(&self.arena, pipe, self.functions);
         self.arena.nodes.clear();
         self.arena.pipes.clear();
@@ -241,22 +253,30 @@ impl Open {
     }
 }
 
-/// The variables that may be named at a place, the innermost last.
+/// The variables that may be named at a place, the innermost last. `$` always may.
 #[derive(Default)]
 struct Variables {
-    stack: Vec<String>,
+    stack: Vec<Index>,
     /// How often each name is on the stack.
-    counts: HashMap<String, usize>,
+    counts: Vec<u32>,
 }
 
 impl Variables {
-    fn declare(&mut self, name: String) {
-        *self.counts.entry(name.clone()).or_default() += 1;
+    fn declare(&mut self, name: Index) {
+        let slot = name as usize;
+        if self.counts.len() <= slot {
+            self.counts.resize(slot + 1, 0);
+        }
+        self.counts[slot] += 1;
         self.stack.push(name);
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.counts.get(name).is_some_and(|count| *count > 0)
+    fn has(&self, name: Index) -> bool {
+        name == DOLLAR
+            || self
+                .counts
+                .get(name as usize)
+                .is_some_and(|count| *count > 0)
     }
 
     fn len(&self) -> usize {
@@ -265,7 +285,7 @@ impl Variables {
 
     fn truncate(&mut self, len: usize) {
         for name in self.stack.drain(len..) {
-            self.counts.entry(name).and_modify(|count| *count -= 1);
+            self.counts[name as usize] -= 1;
         }
     }
 }

@@ -1,26 +1,18 @@
-//! Writes code: the operations of pipelines, of calls with typed arguments, and the jumps of blocks.
-
-use std::collections::HashMap;
+//! Writes the code of pipelines: operands, fields, and calls with typed arguments.
 
 use super::expression::{Arena, Node, NodeId, PipeId};
-use crate::analysis::{Reference, ReferenceKind};
+use super::writer::Writer;
 use crate::builtins::Builtin;
-use crate::code::{CallSite, Callee, Chunk, Index, Op, Program};
+use crate::builtins::index::BOXED;
+use crate::code::{CallSite, Callee, Index, Op};
 use crate::error::Span;
 use crate::function::{Param, Signature};
 use crate::functions::Functions;
-use crate::text::Text;
 use crate::value::Value;
 
-/// The code that is being written.
-pub(super) struct Writer {
-    pub(super) program: Program,
-    chunk: Chunk,
-    names: HashMap<Text, Index>,
-}
-
 /// What is still to be written of a pipeline; a stack of these takes the place of recursion.
-enum Task {
+#[derive(Clone, Copy)]
+pub(super) enum Task {
     Pipe(PipeId),
     Command {
         pipe: PipeId,
@@ -40,128 +32,21 @@ enum Task {
 }
 
 impl Writer {
-    pub(super) fn new(name: &str) -> Self {
-        let chunk = Chunk {
-            name: name.to_owned(),
-            blank: true,
-            ..Chunk::default()
-        };
-        let mut writer = Self {
-            program: Program::default(),
-            chunk,
-            names: HashMap::new(),
-        };
-        writer.name(b"$");
-        writer
-    }
-
-    // Chunks.
-
-    /// Begins the code of another template; gives the one that was being written.
-    pub(super) fn begin_chunk(&mut self, name: String) -> Chunk {
-        std::mem::replace(
-            &mut self.chunk,
-            Chunk {
-                name,
-                blank: true,
-                ..Chunk::default()
-            },
-        )
-    }
-
-    /// Ends a template and goes on with the outer one. A name may be defined twice only if one is blank.
-    pub(super) fn finish_chunk(&mut self, outer: Chunk) -> Result<(), String> {
-        self.op(Op::Return, Span::default());
-        let chunk = std::mem::replace(&mut self.chunk, outer);
-        let chunks = &mut self.program.chunks;
-        match self.program.templates.get(&chunk.name) {
-            Some(earlier) if !chunks[*earlier].blank => {
-                if !chunk.blank {
-                    return Err(format!(
-                        "template: multiple definition of template {:?}",
-                        chunk.name
-                    ));
-                }
-            }
-            _ => {
-                self.program
-                    .templates
-                    .insert(chunk.name.clone(), chunks.len());
-                chunks.push(chunk);
-            }
-        }
-        Ok(())
-    }
-
-    // Operations.
-
-    pub(super) fn here(&self) -> usize {
-        self.chunk.code.len()
-    }
-
-    pub(super) fn op(&mut self, op: Op, span: Span) -> usize {
-        self.chunk.blank &= matches!(op, Op::Text | Op::Return);
-        if let (Op::Field(name), Some(last @ Op::Dot)) = (op, self.chunk.code.last_mut()) {
-            *last = Op::DotField(name);
-            return self.chunk.code.len() - 1;
-        }
-        self.chunk.code.push(op);
-        self.chunk.spans.push(span);
-        self.chunk.code.len() - 1
-    }
-
-    pub(super) fn text(&mut self, source: &str, span: Span) {
-        let blank = self.chunk.blank && source[span.range()].trim().is_empty();
-        self.op(Op::Text, span);
-        self.chunk.blank = blank;
-    }
-
-    /// Makes a jump lead to what is written next.
-    pub(super) fn jump_here(&mut self, jump: usize) {
-        let here = self.here() as Index;
-        match &mut self.chunk.code[jump] {
-            Op::Jump(to) | Op::JumpUnless(to) | Op::WithOrJump(to) | Op::Decide(_, to) => {
-                *to = here
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn name(&mut self, name: &[u8]) -> Index {
-        if let Some(index) = self.names.get(name) {
-            return *index;
-        }
-        let index = self.program.names.len() as Index;
-        let name = Text::from(name);
-        self.program.names.push(name.clone());
-        self.names.insert(name, index);
-        index
-    }
-
-    fn constant(&mut self, value: Value, span: Span) {
-        self.program.constants.push(value);
-        self.op(Op::Const(self.program.constants.len() as Index - 1), span);
-    }
-
-    fn fail(&mut self, message: String, span: Span) {
-        self.program.faults.push(message);
-        self.op(Op::Fail(self.program.faults.len() as Index - 1), span);
-    }
-
-    // Pipelines.
-
     /// Writes the code that leaves the value of a pipeline on the stack.
     pub(super) fn pipe(&mut self, arena: &Arena, pipe: PipeId, functions: &Functions) {
+        let mut tasks = std::mem::take(&mut self.tasks);
+        tasks.push(Task::Pipe(pipe));
         let mut writing = PipeWriter {
             writer: self,
             arena,
             functions,
-            tasks: vec![Task::Pipe(pipe)],
+            tasks,
             jumps: Vec::new(),
         };
         while let Some(task) = writing.tasks.pop() {
             writing.run(task);
         }
+        self.tasks = writing.tasks;
     }
 }
 
@@ -201,27 +86,25 @@ impl PipeWriter<'_, '_> {
 
     fn pipe(&mut self, id: PipeId) {
         let pipe = &self.arena.pipes[id];
-        let commands = (0..pipe.commands.len()).flat_map(|index| {
-            [
-                Task::Command { pipe: id, index },
-                Task::Op(Op::Unwrap, pipe.commands[index].span),
-            ]
-        });
-        let variables: Vec<Task> = pipe
+        let commands = pipe
+            .commands
+            .iter()
+            .enumerate()
+            .flat_map(|(index, command)| {
+                [
+                    Task::Command { pipe: id, index },
+                    Task::Op(Op::Unwrap, command.span),
+                ]
+            });
+        let set = if pipe.assigns {
+            Op::Assign
+        } else {
+            Op::Declare
+        };
+        let variables = pipe
             .variables
             .iter()
-            .map(|(name, span)| {
-                let index = self.writer.name(name.as_bytes());
-                Task::Op(
-                    if pipe.assigns {
-                        Op::Assign(index)
-                    } else {
-                        Op::Declare(index)
-                    },
-                    *span,
-                )
-            })
-            .collect();
+            .map(|(name, span)| Task::Op(set(*name), *span));
         self.then(commands.chain(variables));
     }
 
@@ -232,18 +115,17 @@ impl PipeWriter<'_, '_> {
         let span = self.arena.span(first);
         let has_args = command.args.len() > 1 || piped;
         match self.arena.node(first) {
-            Node::Function(name) => self.call(name, &command.args[1..], piped, command.span),
+            Node::Function(name) => self.call(*name, &command.args[1..], piped, command.span),
             Node::Field(names) => {
                 self.writer.op(Op::Dot, span);
                 self.fields(names, has_args, piped, span);
             }
             Node::Chain(base, names) => {
-                let fields = self.field_tasks(names, has_args, piped, span);
+                let fields = field_tasks(names, has_args, piped, span);
                 self.then([Task::Arg(*base, Param::Any)].into_iter().chain(fields));
             }
             Node::Variable(name, names) if !names.is_empty() => {
-                let name = self.writer.name(name.as_bytes());
-                self.writer.op(Op::Variable(name), span);
+                self.writer.op(Op::Variable(*name), span);
                 self.fields(names, has_args, piped, span);
             }
             _ if has_args => {
@@ -255,49 +137,23 @@ impl PipeWriter<'_, '_> {
         }
     }
 
-    fn fields(&mut self, names: &[Text], has_args: bool, piped: bool, span: Span) {
-        for task in self.field_tasks(names, has_args, piped, span) {
+    /// Writes the fields of a value that is on the stack.
+    fn fields(&mut self, names: &[Index], has_args: bool, piped: bool, span: Span) {
+        for task in field_tasks(names, has_args, piped, span) {
             self.run(task);
         }
     }
 
-    /// The fields of a value that is on the stack; a piped value below it is dropped after them.
-    fn field_tasks(
-        &mut self,
-        names: &[Text],
-        has_args: bool,
-        piped: bool,
-        span: Span,
-    ) -> Vec<Task> {
-        let last = names.len() - 1;
-        let fields = names.iter().enumerate().map(|(index, name)| {
-            let name = self.writer.name(name.as_bytes());
-            let takes_args = has_args && index == last;
-            Task::Op(
-                if takes_args {
-                    Op::FieldWithArgs(name)
-                } else {
-                    Op::Field(name)
-                },
-                span,
-            )
-        });
-        let mut tasks: Vec<Task> = fields.collect();
-        if piped {
-            tasks.push(Task::Op(Op::Nip, span));
-        }
-        tasks
-    }
-
-    fn call(&mut self, name: &str, args: &[NodeId], piped: bool, span: Span) {
-        let (callee, signature) = self.callee(name);
-        if let Some(fault) = signature.arity_fault(name, args.len() + usize::from(piped)) {
+    fn call(&mut self, name: Index, args: &[NodeId], piped: bool, span: Span) {
+        let text = self.writer.program.names[name as usize].to_str();
+        let (callee, signature) = callee(&text, self.functions);
+        if let Some(fault) = signature.arity_fault(&text, args.len() + usize::from(piped)) {
             return self.writer.fail(fault, span);
         }
         if let Callee::Builtin(builtin @ (Builtin::And | Builtin::Or)) = callee {
             return self.decide(builtin == Builtin::Or, args, piped, span);
         }
-        let name = self.writer.name(name.as_bytes());
+        let slices = matches!(callee, Callee::Builtin(Builtin::Slice));
         let site = CallSite {
             name,
             callee,
@@ -306,19 +162,28 @@ impl PipeWriter<'_, '_> {
         };
         self.writer.program.calls.push(site);
         let call = Op::Call(self.writer.program.calls.len() as Index - 1);
-        let args = args
-            .iter()
-            .enumerate()
-            .map(|(index, arg)| Task::Arg(*arg, signature.param(index)));
-        self.then(args.chain([Task::Op(call, span)]));
+        let mut tasks = Vec::with_capacity(args.len() + 1);
+        for (index, arg) in args.iter().enumerate() {
+            tasks.push(Task::Arg(*arg, signature.param(index)));
+            if slices && index > 0 {
+                tasks.extend(self.refuse_boxed(*arg));
+            }
+        }
+        tasks.push(Task::Op(call, span));
+        self.then(tasks);
     }
 
-    fn callee(&self, name: &str) -> (Callee, Signature) {
-        if let Some(function) = self.functions.get(name) {
-            return (Callee::Host(function.clone()), function.signature().clone());
-        }
-        let builtin = Builtin::named(name).expect("the parser checked that the function exists");
-        (Callee::Builtin(builtin), builtin.signature())
+    /// Go's `slice` does not unpack its indexes: a field can be none, nor an item of a list.
+    fn refuse_boxed(&mut self, arg: NodeId) -> Option<Task> {
+        let op = match self.arena.node(arg) {
+            Node::Dot => Op::RefuseBoxedDot,
+            Node::Variable(name, fields) if fields.is_empty() => Op::RefuseBoxed(*name),
+            Node::Field(_) | Node::Variable(..) | Node::Chain(..) => {
+                Op::Fail(self.writer.fault(format!("error calling slice: {BOXED}")))
+            }
+            _ => return None,
+        };
+        Some(Task::Op(op, self.arena.span(arg)))
     }
 
     /// `and` and `or`: the first argument that decides is the result, else the last one is.
@@ -352,62 +217,55 @@ impl PipeWriter<'_, '_> {
         }
     }
 
-    /// Writes an argument for a parameter; a literal takes its type.
+    /// Writes an argument for a parameter; a literal takes its type, another value must have it.
     fn arg(&mut self, id: NodeId, param: Param) {
         let span = self.arena.span(id);
-        let check = (param != Param::Any).then_some(Task::Op(Op::Check(param), span));
         match self.arena.node(id) {
             Node::Nil if param.takes_nil() => {
                 self.writer.op(Op::Nil, span);
             }
-            Node::Nil => self
-                .writer
-                .fail(format!("cannot assign nil to {}", param.type_name()), span),
+            Node::Nil => {
+                let message = format!("cannot assign nil to {}", param.type_name());
+                self.writer.fail(message, span);
+            }
             Node::Bool(value) => {
-                self.literal(param, Param::Bool, "bool", Some(Value::Bool(*value)), span)
+                let value = Some(Value::Bool(*value));
+                self.literal(param, Param::Bool, "bool", value, span);
             }
-            Node::String(text) => self.literal(
-                param,
-                Param::String,
-                "string",
-                Some(Value::String(text.clone())),
-                span,
-            ),
+            Node::String(text) => {
+                let value = Some(Value::String(text.clone()));
+                self.literal(param, Param::String, "string", value, span);
+            }
             Node::Number(number) => {
-                self.literal(param, param, "number", number.for_param(param), span)
+                self.literal(param, param, "number", number.for_param(param), span);
             }
-            Node::Dot => {
-                self.writer.op(Op::Dot, span);
-                self.then(check);
+            _ => {
+                self.then((param != Param::Any).then_some(Task::Op(Op::Check(param), span)));
+                self.value(id);
             }
+        }
+    }
+
+    /// Writes an operand that is no literal and that has no arguments.
+    fn value(&mut self, id: NodeId) {
+        let span = self.arena.span(id);
+        match self.arena.node(id) {
             Node::Field(names) => {
                 self.writer.op(Op::Dot, span);
                 self.fields(names, false, false, span);
-                self.then(check);
             }
             Node::Variable(name, names) => {
-                let name = self.writer.name(name.as_bytes());
-                self.writer.op(Op::Variable(name), span);
-                let fields = if names.is_empty() {
-                    Vec::new()
-                } else {
-                    self.field_tasks(names, false, false, span)
-                };
-                self.then(fields.into_iter().chain(check));
+                self.writer.op(Op::Variable(*name), span);
+                self.fields(names, false, false, span);
             }
-            Node::Pipe(pipe) => self.then([Task::Pipe(*pipe)].into_iter().chain(check)),
-            Node::Function(name) => {
-                self.then(check);
-                self.call(name, &[], false, span);
-            }
+            Node::Pipe(pipe) => self.then([Task::Pipe(*pipe)]),
+            Node::Function(name) => self.call(*name, &[], false, span),
             Node::Chain(base, names) => {
-                let fields = self.field_tasks(names, false, false, span);
-                self.then(
-                    [Task::Arg(*base, Param::Any)]
-                        .into_iter()
-                        .chain(fields)
-                        .chain(check),
-                );
+                let fields = field_tasks(names, false, false, span);
+                self.then([Task::Arg(*base, Param::Any)].into_iter().chain(fields));
+            }
+            _ => {
+                self.writer.op(Op::Dot, span);
             }
         }
     }
@@ -425,61 +283,30 @@ impl PipeWriter<'_, '_> {
     }
 }
 
-/// What the pipelines of an action refer to.
-pub(super) fn references(arena: &Arena, in_main: bool, rooted: bool) -> Vec<Reference> {
-    let scope = Scope { in_main, rooted };
-    let nodes = arena
-        .nodes
-        .iter()
-        .filter_map(|(node, span)| scope.reference(node, *span));
-    let commands = arena.pipes.iter().flat_map(|pipe| &pipe.commands);
-    let indexed = commands.filter_map(|command| scope.index(arena, &command.args));
-    nodes.chain(indexed).collect()
+/// The fields of a value that is on the stack; a piped value below it is dropped after them.
+fn field_tasks(
+    names: &[Index],
+    has_args: bool,
+    piped: bool,
+    span: Span,
+) -> impl Iterator<Item = Task> {
+    let fields = names.iter().enumerate().map(move |(index, name)| {
+        let takes_args = has_args && index + 1 == names.len();
+        let op = if takes_args {
+            Op::FieldWithArgs(*name)
+        } else {
+            Op::Field(*name)
+        };
+        Task::Op(op, span)
+    });
+    fields.chain(piped.then_some(Task::Op(Op::Nip, span)))
 }
 
-/// Where an action stands, as far as it tells what the dot is.
-struct Scope {
-    in_main: bool,
-    rooted: bool,
-}
-
-impl Scope {
-    fn reference(&self, node: &Node, span: Span) -> Option<Reference> {
-        let (kind, name, path, from_data) = match node {
-            Node::Function(name) => (ReferenceKind::Function, name.as_str(), &[][..], false),
-            Node::Field(path) => (ReferenceKind::Field, "", &path[..], self.rooted),
-            Node::Variable(name, path) => (
-                ReferenceKind::Variable,
-                name.as_str(),
-                &path[..],
-                self.in_main && name == "$",
-            ),
-            _ => return None,
-        };
-        let path = path.iter().map(Text::to_string).collect();
-        Some(Reference::new(kind, name.to_owned(), path, span, from_data))
+/// What a name calls, and what that takes.
+fn callee(name: &str, functions: &Functions) -> (Callee, Signature) {
+    if let Some(function) = functions.get(name) {
+        return (Callee::Host(function.clone()), function.signature().clone());
     }
-
-    /// `index . "a-b"` reads a field whose name is no identifier.
-    fn index(&self, arena: &Arena, args: &[NodeId]) -> Option<Reference> {
-        let (function, base, keys) = match args {
-            [function, base, keys @ ..] => (function, base, keys),
-            _ => return None,
-        };
-        if !matches!(arena.node(*function), Node::Function(name) if name == "index") {
-            return None;
-        }
-        let span = arena.span(*function).to(arena.span(*keys.last()?));
-        let mut found = match arena.node(*base) {
-            Node::Dot => self.reference(&Node::Field(Vec::new()), span)?,
-            base => self.reference(base, span)?,
-        };
-        for key in keys {
-            match arena.node(*key) {
-                Node::String(key) => found.extend(key.to_string()),
-                _ => break,
-            }
-        }
-        Some(found)
-    }
+    let builtin = Builtin::named(name).expect("the parser checked that the function exists");
+    (Callee::Builtin(builtin), builtin.signature())
 }

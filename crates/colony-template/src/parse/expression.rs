@@ -1,6 +1,7 @@
 //! Pipelines as the parser reads them: an arena of nodes, so that nothing about them is recursive.
 
 use super::number::Number;
+use crate::code::Index;
 use crate::error::Span;
 use crate::text::Text;
 
@@ -15,15 +16,15 @@ pub(super) enum Node {
     Number(Number),
     String(Text),
     /// A function name.
-    Function(String),
+    Function(Index),
     /// `.A.B`
-    Field(Vec<Text>),
+    Field(Vec<Index>),
     /// `$x.A.B`
-    Variable(String, Vec<Text>),
+    Variable(Index, Vec<Index>),
     /// `(…)`
     Pipe(PipeId),
     /// `(…).A.B` or `function.A.B`
-    Chain(NodeId, Vec<Text>),
+    Chain(NodeId, Vec<Index>),
 }
 
 impl Node {
@@ -45,7 +46,7 @@ pub(super) struct Command {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pipe {
     /// The variables that it declares or assigns.
-    pub(super) variables: Vec<(String, Span)>,
+    pub(super) variables: Vec<(Index, Span)>,
     pub(super) assigns: bool,
     pub(super) commands: Vec<Command>,
     pub(super) span: Span,

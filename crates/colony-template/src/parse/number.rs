@@ -3,6 +3,9 @@
 use crate::function::Param;
 use crate::value::Value;
 
+/// The first whole number that an int does not hold.
+const TWO_TO_63: f64 = (1u64 << 63) as f64;
+
 /// A number literal under all the types that can hold it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Number {
@@ -82,11 +85,8 @@ impl Number {
     fn set_float(&mut self, value: f64) {
         self.float = Some(value);
         let whole = value.trunc() == value;
-        self.int = (whole
-            && (-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&value))
-        .then_some(value as i64);
-        self.uint =
-            (whole && (0.0..18_446_744_073_709_551_616.0).contains(&value)).then_some(value as u64);
+        self.int = (whole && (-TWO_TO_63..TWO_TO_63).contains(&value)).then_some(value as i64);
+        self.uint = (whole && (0.0..2.0 * TWO_TO_63).contains(&value)).then_some(value as u64);
     }
 
     /// The value for a parameter; `None` when the literal cannot be of its type.

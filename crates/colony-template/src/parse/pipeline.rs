@@ -5,6 +5,7 @@ use super::expression::{Command, Node, NodeId, Pipe, PipeId};
 use super::literal;
 use super::number::Number;
 use super::token::{Token, TokenKind};
+use crate::code::Index;
 use crate::error::{Fault, Span};
 use crate::limits::Limit;
 use crate::text::Text;
@@ -90,8 +91,8 @@ impl Parser<'_> {
             self.push_back(variable);
             return Ok(false);
         }
-        let name = variable.text(self.source).to_owned();
-        pipe.variables.push((name.clone(), variable.span));
+        let name = self.name(variable.text(self.source));
+        pipe.variables.push((name, variable.span));
         self.declare(name);
         if !comma {
             pipe.assigns = mark.kind == TokenKind::Assign;
@@ -184,16 +185,17 @@ impl Parser<'_> {
         Ok(Some(match token.kind {
             TokenKind::Identifier => {
                 self.check_function(text, token.span)?;
-                Node::Function(text.to_owned())
+                Node::Function(self.name(text))
             }
             TokenKind::Dot => Node::Dot,
             TokenKind::Nil => Node::Nil,
             TokenKind::Bool => Node::Bool(text == "true"),
             TokenKind::Variable => {
-                self.check_variable(text, token.span)?;
-                Node::Variable(text.to_owned(), Vec::new())
+                let name = self.name(text);
+                self.check_variable(name, token)?;
+                Node::Variable(name, Vec::new())
             }
-            TokenKind::Field => Node::Field(vec![Text::from(&text[1..])]),
+            TokenKind::Field => Node::Field(vec![self.name(&text[1..])]),
             TokenKind::Number => Node::Number(Number::parse(text).map_err(fault)?),
             TokenKind::Complex => Node::Number(Number::parse_complex(text).map_err(fault)?),
             TokenKind::CharConstant => {
@@ -213,7 +215,7 @@ impl Parser<'_> {
         let mut span = self.arena.span(term);
         let mut token = self.next()?;
         while token.kind == TokenKind::Field {
-            fields.push(Text::from(&token.text(self.source)[1..]));
+            fields.push(self.name(&token.text(self.source)[1..]));
             span = span.to(token.span);
             token = self.next()?;
         }
@@ -231,13 +233,10 @@ impl Parser<'_> {
     }
 
     /// Adds fields to a term: to its own fields if it has any, else as a chain around it.
-    fn chain(&mut self, term: NodeId, fields: Vec<Text>, span: Span) -> Result<NodeId, Fault> {
-        let node = match self.arena.node(term).clone() {
-            Node::Field(mut names) => {
-                names.extend(fields);
-                Node::Field(names)
-            }
-            Node::Variable(name, _) => Node::Variable(name, fields),
+    fn chain(&mut self, term: NodeId, fields: Vec<Index>, span: Span) -> Result<NodeId, Fault> {
+        match &mut self.arena.nodes[term].0 {
+            Node::Field(names) => names.extend(fields),
+            Node::Variable(_, names) => *names = fields,
             node if node.is_literal() => {
                 let text = &self.source[self.arena.span(term).range()];
                 return Err(Fault::parse(
@@ -246,8 +245,8 @@ impl Parser<'_> {
                 ));
             }
             _ => return Ok(self.arena.add(Node::Chain(term, fields), span)),
-        };
-        self.arena.nodes[term] = (node, span);
+        }
+        self.arena.nodes[term].1 = span;
         Ok(term)
     }
 

@@ -133,6 +133,7 @@ impl List {
     /// use colony_template::{List, Value};
     /// assert_eq!(List::new(vec![Value::Int(4)]).as_slice(), [Value::Int(4)]);
     /// ```
+    #[inline]
     pub fn as_slice(&self) -> &[Value] {
         let start = self.start as usize;
         &self.items.values[start..start + self.len as usize]
@@ -144,6 +145,7 @@ impl List {
     /// use colony_template::List;
     /// assert_eq!(List::new(Vec::new()).get(0), None);
     /// ```
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&Value> {
         self.as_slice().get(index)
     }

@@ -4,7 +4,7 @@ use colony_template::{Element, Functions, List, Map, Rest, Text, Value};
 use serde_json::Value as Json;
 
 /// The functions of the job language that occur in the vectors.
-pub fn job_functions() -> Functions {
+pub(crate) fn job_functions() -> Functions {
     let mut functions = Functions::new();
     functions.add("Add", |a: u64, b: u64| a.wrapping_add(b));
     functions.add("Sub", |a: i64, b: i64| a.wrapping_sub(b));
@@ -12,7 +12,7 @@ pub fn job_functions() -> Functions {
         let count = count.min(100_000);
         List::typed(Element::Uint, (0..count).map(Value::Uint).collect())
     });
-    functions.add("Dict", dict);
+    functions.add("Dict", |entries: Rest<Value>| dict(&entries.0));
     functions.add("default", |default: Value, value: Value| {
         if value.is_nil() || value == Value::from("") {
             default
@@ -75,11 +75,11 @@ fn query_escape(bytes: &[u8]) -> String {
     escaped.collect()
 }
 
-fn dict(entries: Rest<Value>) -> Result<Map, &'static str> {
-    if !entries.0.len().is_multiple_of(2) {
+fn dict(entries: &[Value]) -> Result<Map, &'static str> {
+    if !entries.len().is_multiple_of(2) {
         return Err("invalid dict call");
     }
-    let entries = entries.0.chunks_exact(2).map(|pair| match &pair[0] {
+    let entries = entries.chunks_exact(2).map(|pair| match &pair[0] {
         Value::String(key) => Ok((key.clone(), pair[1].clone())),
         _ => Err("dict keys must be strings"),
     });
@@ -87,7 +87,7 @@ fn dict(entries: Rest<Value>) -> Result<Map, &'static str> {
 }
 
 /// The data of the vectors: JSON with `{"$uint": n}` and `{"$int64": n}` for other integer types.
-pub fn value_from(json: &Json) -> Value {
+pub(crate) fn value_from(json: &Json) -> Value {
     match json {
         Json::Array(items) => items.iter().map(value_from).collect::<List>().into(),
         Json::Object(entries) => match (entries.get("$uint"), entries.get("$int64")) {

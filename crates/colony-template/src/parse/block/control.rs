@@ -1,8 +1,8 @@
 //! The actions: `if`, `with`, `range`, `else`, `end`, `break`, `continue`, `define`, `template`, `block`.
 
 use super::{
-    Block, Fault, Index, Limit, Op, Open, Outer, Parser, PipeId, RangeSite, Reference, Span, Token,
-    TokenKind, literal,
+    Block, Fault, Index, Limit, Op, Open, Outer, Parser, PipeId, RangeSite, RawReference, Span,
+    Token, TokenKind, literal,
 };
 use crate::analysis::ReferenceKind;
 
@@ -40,10 +40,17 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn open(&mut self, kind: Block, span: Span, variables: usize, to_else: Option<usize>) {
+    fn open(
+        &mut self,
+        kind: Block,
+        span: Span,
+        (enter, variables): (usize, usize),
+        to_else: Option<usize>,
+    ) {
         let open = Open {
             kind,
             span,
+            enter,
             variables,
             has_else: false,
             to_end: Vec::new(),
@@ -61,21 +68,24 @@ impl Parser<'_> {
         Err(Fault::limit(span, Limit::Nesting, message))
     }
 
+    /// Begins a scope: where its code begins, and how many variables there are.
+    fn enter(&mut self, span: Span) -> (usize, usize) {
+        (self.writer.op(Op::Enter, span), self.variables.len())
+    }
+
     fn open_if(&mut self, span: Span) -> Result<(), Fault> {
         self.check_nesting(span)?;
-        let variables = self.variables.len();
-        self.writer.op(Op::Enter, span);
+        let scope = self.enter(span);
         let jump = self.condition("if", Op::JumpUnless(0))?;
-        self.open(Block::If, span, variables, Some(jump));
+        self.open(Block::If, span, scope, Some(jump));
         Ok(())
     }
 
     fn open_with(&mut self, span: Span) -> Result<(), Fault> {
         self.check_nesting(span)?;
-        let variables = self.variables.len();
-        self.writer.op(Op::Enter, span);
+        let scope = self.enter(span);
         let jump = self.condition("with", Op::WithOrJump(0))?;
-        self.open(Block::With, span, variables, Some(jump));
+        self.open(Block::With, span, scope, Some(jump));
         Ok(())
     }
 
@@ -89,8 +99,7 @@ impl Parser<'_> {
 
     fn open_range(&mut self, span: Span) -> Result<(), Fault> {
         self.check_nesting(span)?;
-        let variables = self.variables.len();
-        self.writer.op(Op::Enter, span);
+        let scope = self.enter(span);
         let pipe = self.pipeline("range")?;
         let site = self.range_site(pipe);
         let pipe_span = self.arena.pipes[pipe].span;
@@ -98,17 +107,13 @@ impl Parser<'_> {
         self.writer.op(Op::RangeStart(site as Index), pipe_span);
         let next = self.writer.op(Op::RangeNext, pipe_span);
         self.loops += 1;
-        self.open(Block::Range { next, site }, span, variables, None);
+        self.open(Block::Range { next, site }, span, scope, None);
         Ok(())
     }
 
     fn range_site(&mut self, pipe: PipeId) -> usize {
         let pipe = &self.arena.pipes[pipe];
-        let variables = pipe
-            .variables
-            .iter()
-            .map(|(name, _)| self.writer.name(name.as_bytes()))
-            .collect();
+        let variables = pipe.variables.iter().map(|(name, _)| *name).collect();
         let assigns = pipe.assigns;
         let ranges = &mut self.writer.program.ranges;
         ranges.push(RangeSite {
@@ -188,7 +193,11 @@ impl Parser<'_> {
         for jump in open.to_end.into_iter().chain(open.to_else) {
             self.writer.jump_here(jump);
         }
-        self.writer.op(Op::Leave, span);
+        if matches!(open.kind, Block::If) && self.variables.len() == open.variables {
+            self.writer.skip(open.enter);
+        } else {
+            self.writer.op(Op::Leave, span);
+        }
         self.variables.truncate(open.variables);
         Ok(())
     }
@@ -259,7 +268,7 @@ impl Parser<'_> {
                 outer: Box::new(outer),
             },
             span,
-            0,
+            (0, 0),
             None,
         );
     }
@@ -280,13 +289,14 @@ impl Parser<'_> {
     }
 
     fn find_template(&mut self, name: &str, span: Span) -> Index {
-        self.references.push(Reference::new(
-            ReferenceKind::Template,
-            name.to_owned(),
-            Vec::new(),
+        let name_text = crate::text::Text::from(name);
+        self.references.push(RawReference {
+            kind: ReferenceKind::Template,
             span,
-            false,
-        ));
+            base: span,
+            keys: vec![name_text],
+            from_data: false,
+        });
         let index = self.writer.name(name.as_bytes());
         self.writer.op(Op::FindTemplate(index), span);
         index

@@ -1,0 +1,214 @@
+//! The ant: what it is made of, and its life from lock to farewell.
+
+mod hub;
+mod timetable;
+
+use std::sync::Arc;
+
+use colony_core::id::IdSource;
+use colony_core::time::Clock;
+use colony_wire::{AntMessage, Hello, QueenMessage, VERSION};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::Crew;
+use crate::config::AntConfig;
+use crate::executor::Executor;
+use crate::objects::Objects;
+use crate::reaper::{Ledger, Reaper};
+use crate::shell::ShellExecutor;
+use crate::work_root::{WorkRoot, WorkRootError};
+use hub::Hub;
+
+/// The two directions to a queen. Bounded: a slow queen slows down the output of commands.
+#[derive(Debug)]
+pub struct Link {
+    /// Where the ant's messages go.
+    pub to_queen: mpsc::Sender<AntMessage>,
+    /// Where the queen's messages come from.
+    pub from_queen: mpsc::Receiver<QueenMessage>,
+}
+
+/// Why an ant could not work, or no longer can.
+#[derive(Debug, thiserror::Error)]
+pub enum AntError {
+    /// Its directory cannot be used.
+    #[error(transparent)]
+    WorkRoot(#[from] WorkRootError),
+    /// The process that cleans up after it does not start.
+    #[error("start the reaper `{program}`")]
+    Reaper {
+        /// Its program.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The queen is gone. What ran was stopped.
+    #[error("the link to the queen is closed")]
+    LinkClosed,
+}
+
+/// Tells an ant to end, in two steps. Clones tell the same ant.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    soft: CancellationToken,
+    hard: CancellationToken,
+}
+
+impl Shutdown {
+    /// One that nobody asked for yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No new work; what runs may go on for the drain grace, then it is stopped and given back.
+    pub fn drain(&self) {
+        self.soft.cancel();
+    }
+
+    /// Stop what runs now and give it back.
+    pub fn now(&self) {
+        self.soft.cancel();
+        self.hard.cancel();
+    }
+}
+
+/// A worker that runs attempts for one queen.
+pub struct Ant {
+    config: AntConfig,
+    link: Link,
+    objects: Arc<dyn Objects>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    executors: Vec<Arc<dyn Executor>>,
+}
+
+impl Ant {
+    /// An ant that can run SHELL tasks. Nothing happens before [`Ant::run`].
+    pub fn new(
+        config: AntConfig,
+        link: Link,
+        objects: Arc<dyn Objects>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self {
+            config,
+            link,
+            objects,
+            clock,
+            ids,
+            executors: Vec::new(),
+        }
+    }
+
+    /// Adds an executor. It is asked before those that were added earlier and before the shell.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executors.insert(0, executor);
+        self
+    }
+
+    /// Works until it is told to end or the queen is gone. When this returns, no process that it
+    /// started is left.
+    ///
+    /// # Errors
+    /// When the work root or the reaper cannot be used, and when the link closes.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), AntError> {
+        let path = self.config.work_root.clone();
+        let opening = tokio::task::spawn_blocking(move || WorkRoot::open(&path));
+        let Ok(root) = opening.await else {
+            return Err(AntError::LinkClosed);
+        };
+        let root = root?;
+        let (reaper, ledger) = self.start_reaper(&root).await?;
+        let result = self.work(root, ledger, shutdown).await;
+        if let Some(reaper) = reaper {
+            reaper.dismiss().await;
+        }
+        result
+    }
+
+    async fn start_reaper(
+        &self,
+        root: &WorkRoot,
+    ) -> Result<(Option<Reaper>, Arc<Ledger>), AntError> {
+        let Some(command) = &self.config.reaper else {
+            return Ok((None, Arc::default()));
+        };
+        let failed = |source| AntError::Reaper {
+            program: command.program.display().to_string(),
+            source,
+        };
+        let lock = root.lock().map_err(failed)?;
+        let started = Reaper::start(command, root.path(), lock).await;
+        let (reaper, ledger) = started.map_err(failed)?;
+        Ok((Some(reaper), ledger))
+    }
+
+    async fn work(
+        mut self,
+        root: WorkRoot,
+        ledger: Arc<Ledger>,
+        shutdown: Shutdown,
+    ) -> Result<(), AntError> {
+        self.executors
+            .push(Arc::new(ShellExecutor::with_ledger(ledger)));
+        let hello = AntMessage::Hello(self.hello());
+        let Link {
+            to_queen,
+            mut from_queen,
+        } = self.link;
+        if to_queen.send(hello).await.is_err() {
+            return Err(AntError::LinkClosed);
+        }
+        let Some(heartbeat_ms) = welcome(&mut from_queen, &shutdown).await? else {
+            return Ok(());
+        };
+        let crew = Arc::new(Crew {
+            config: self.config,
+            root,
+            executors: self.executors,
+            objects: self.objects,
+            clock: self.clock,
+            ids: self.ids,
+            to_queen,
+        });
+        Hub::new(crew, from_queen, heartbeat_ms).run(shutdown).await
+    }
+
+    fn hello(&self) -> Hello {
+        let executors = self.executors.iter();
+        Hello {
+            version: VERSION,
+            ant_id: self.config.ant_id.clone(),
+            host: self.config.host.clone(),
+            methods: executors
+                .flat_map(|executor| executor.describe().methods)
+                .copied()
+                .collect(),
+            tags: self.config.tags.clone(),
+            capacity: self.config.capacity,
+            running: Vec::new(),
+        }
+    }
+}
+
+/// Waits for the queen's answer: the heartbeat, or none when the ant is to end first.
+async fn welcome(
+    from_queen: &mut mpsc::Receiver<QueenMessage>,
+    shutdown: &Shutdown,
+) -> Result<Option<u64>, AntError> {
+    loop {
+        let message = tokio::select! {
+            message = from_queen.recv() => message,
+            () = shutdown.soft.cancelled() => return Ok(None),
+        };
+        match message {
+            Some(QueenMessage::Welcome { heartbeat_ms }) => return Ok(Some(heartbeat_ms)),
+            Some(message) => tracing::error!(?message, "the queen speaks before its welcome"),
+            None => return Err(AntError::LinkClosed),
+        }
+    }
+}

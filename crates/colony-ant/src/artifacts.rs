@@ -1,0 +1,21 @@
+//! Artifacts of a task: which files, and their archive (`job-definitions` 11.2).
+
+mod pack;
+mod select;
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+pub(crate) use pack::{Archive, Content, Extra, PackError, pack_bytes, pack_file};
+pub(crate) use select::{SelectError, select};
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}

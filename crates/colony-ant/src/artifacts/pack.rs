@@ -1,0 +1,160 @@
+//! Writes files into a ZIP and hashes it on the way. The same files give the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zip::CompressionMethod;
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+use crate::digest::Hashing;
+
+/// Read at once from a file.
+const BLOCK: usize = 128 << 10;
+
+/// Larger files need the longer form of an entry.
+const LARGE_FILE: u64 = 3 << 30;
+
+/// A finished archive.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Archive {
+    pub(crate) sha256: String,
+    pub(crate) size_bytes: u64,
+}
+
+/// An entry that is not one of the selected files.
+#[derive(Debug)]
+pub(crate) struct Extra {
+    pub(crate) name: String,
+    pub(crate) content: Content,
+}
+
+/// Where an entry's bytes are.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Memory(String),
+    File(PathBuf),
+}
+
+/// Why an archive could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PackError {
+    #[error("create the archive {}", path.display())]
+    Create {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("write the entry `{name}`")]
+    Entry {
+        name: String,
+        #[source]
+        source: zip::result::ZipError,
+    },
+    #[error("write the archive")]
+    Write(#[source] io::Error),
+    #[error("finish the archive")]
+    Finish(#[source] zip::result::ZipError),
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Writes an archive to a file. Blocks; ends early once `stopped` is true.
+pub(crate) fn pack_file(
+    to: &Path,
+    entries: &BTreeMap<String, PathBuf>,
+    extras: &[Extra],
+    stopped: &AtomicBool,
+) -> Result<Archive, PackError> {
+    let file = File::create(to).map_err(|source| PackError::Create {
+        path: to.to_owned(),
+        source,
+    })?;
+    let (mut writer, archive) = pack(BufWriter::new(file), entries, extras, stopped)?;
+    writer.flush().map_err(PackError::Write)?;
+    Ok(archive)
+}
+
+/// Writes an archive of small things to memory.
+pub(crate) fn pack_bytes(extras: &[Extra]) -> Result<(Vec<u8>, Archive), PackError> {
+    pack(
+        Vec::new(),
+        &BTreeMap::new(),
+        extras,
+        &AtomicBool::new(false),
+    )
+}
+
+fn pack<W: Write>(
+    to: W,
+    entries: &BTreeMap<String, PathBuf>,
+    extras: &[Extra],
+    stopped: &AtomicBool,
+) -> Result<(W, Archive), PackError> {
+    let mut zip = ZipWriter::new_stream(Hashing::new(to));
+    let mut block = vec![0; BLOCK];
+    for (name, path) in entries {
+        add_file(&mut zip, name, path, &mut block, stopped)?;
+    }
+    for extra in extras {
+        match &extra.content {
+            Content::File(path) => add_file(&mut zip, &extra.name, path, &mut block, stopped)?,
+            Content::Memory(text) => {
+                begin(&mut zip, &extra.name, 0o644, text.len() as u64)?;
+                zip.write_all(text.as_bytes()).map_err(PackError::Write)?;
+            }
+        }
+    }
+    let writer = zip.finish().map_err(PackError::Finish)?.into_inner();
+    let (writer, sha256, size_bytes) = writer.finish();
+    Ok((writer, Archive { sha256, size_bytes }))
+}
+
+type Zip<W> = ZipWriter<zip::write::StreamWriter<Hashing<W>>>;
+
+fn begin<W: Write>(zip: &mut Zip<W>, name: &str, mode: u32, size: u64) -> Result<(), PackError> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .unix_permissions(mode & 0o7777)
+        .large_file(size > LARGE_FILE);
+    zip.start_file(name, options)
+        .map_err(|source| PackError::Entry {
+            name: name.to_owned(),
+            source,
+        })
+}
+
+fn add_file<W: Write>(
+    zip: &mut Zip<W>,
+    name: &str,
+    path: &Path,
+    block: &mut [u8],
+    stopped: &AtomicBool,
+) -> Result<(), PackError> {
+    let failed = |source| PackError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    begin(zip, name, metadata.permissions().mode(), metadata.len())?;
+    loop {
+        if stopped.load(Ordering::Relaxed) {
+            return Err(PackError::Stopped);
+        }
+        let count = file.read(block).map_err(failed)?;
+        let Some(read @ [_, ..]) = block.get(..count) else {
+            return Ok(());
+        };
+        zip.write_all(read).map_err(PackError::Write)?;
+    }
+}

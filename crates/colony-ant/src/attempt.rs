@@ -1,0 +1,250 @@
+//! One attempt, from its order to its report.
+//!
+//! ```text
+//! open ─> before_script ─> dependencies ─> script ─> after_script ─> close ─> artifacts ─> report
+//! ```
+//!
+//! The first failure decides the outcome and skips to `after_script`, which always runs, within a
+//! short limit when the attempt was cancelled. An attempt that is abandoned stops where it is.
+
+mod capture;
+mod command;
+mod finish;
+mod phase;
+mod stage;
+mod upload;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use colony_core::id::{ArtifactId, IdSource};
+use colony_core::method::Method;
+use colony_core::time::Clock;
+use colony_wire::{AntMessage, Environment, Failure, Order, Report};
+use tokio::sync::mpsc;
+
+use crate::artifacts::chain;
+use crate::config::AntConfig;
+use crate::environment;
+use crate::executor::{Executor, Place, Session};
+use crate::log::{Log, LogSettings};
+use crate::objects::Objects;
+use crate::redact::Redactor;
+use crate::stop::{Level, StopSignal};
+use crate::work_root::{Site, WorkRoot};
+use phase::Phase;
+use stage::Record;
+
+/// What all attempts of an ant share.
+pub(crate) struct Crew {
+    pub(crate) config: AntConfig,
+    pub(crate) root: WorkRoot,
+    pub(crate) executors: Vec<Arc<dyn Executor>>,
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) to_queen: mpsc::Sender<AntMessage>,
+}
+
+impl Crew {
+    fn artifact_id(&self) -> ArtifactId {
+        ArtifactId::new(self.ids.next_uuid())
+    }
+
+    fn executor(&self, method: Method) -> Option<&Arc<dyn Executor>> {
+        self.executors
+            .iter()
+            .find(|executor| executor.describe().methods.contains(&method))
+    }
+}
+
+/// How an attempt is over for the ant.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The queen is to be told.
+    Report(Box<Report>),
+    /// It was stopped and nobody wants to know.
+    Abandoned,
+}
+
+/// Why the work of an attempt did not come to its end.
+#[derive(Debug)]
+enum Trouble {
+    Failed(Failure),
+    Cancelled,
+    Abandoned,
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Runs an attempt.
+pub(crate) async fn run(crew: Arc<Crew>, order: Box<Order>, stop: StopSignal) -> Ending {
+    let mut attempt = Attempt::new(&crew, &order, stop);
+    let ending = attempt.run().await;
+    let site = attempt.site.clone();
+    drop(attempt);
+    site.remove().await;
+    ending
+}
+
+/// An attempt that is being made.
+struct Attempt<'c> {
+    crew: &'c Crew,
+    order: &'c Order,
+    stop: StopSignal,
+    site: Site,
+    redactor: Arc<Redactor>,
+    log: Log,
+    environment: Environment,
+    /// Commands that were begun, over all phases.
+    commands: usize,
+    record: Record,
+}
+
+impl<'c> Attempt<'c> {
+    fn new(crew: &'c Crew, order: &'c Order, stop: StopSignal) -> Self {
+        let site = crew.root.site(order.attempt);
+        let base = &crew.config.environment;
+        let (environment, refused) =
+            environment::of_attempt(base, &order.environment, &site.temp());
+        let redactor = Arc::default();
+        let log = new_log(crew, order, &site, &redactor);
+        let mut record = Record::new(crew.clock.now());
+        for name in refused {
+            record.warn(format!("the variable `{name}` cannot be set for a process"));
+        }
+        Self {
+            crew,
+            order,
+            stop,
+            site,
+            redactor,
+            log,
+            environment,
+            commands: 0,
+            record,
+        }
+    }
+
+    async fn run(&mut self) -> Ending {
+        let attempt = self.order.attempt;
+        let started = AntMessage::Started {
+            attempt,
+            at: self.crew.clock.now(),
+        };
+        // Without a queen there is no one to tell; the loop finds out for itself.
+        let _ = self.crew.to_queen.send(started).await;
+        let trouble = match self.open().await {
+            Ok(mut session) => self.run_in(session.as_mut()).await,
+            Err(failure) => Err(failure.into()),
+        };
+        if matches!(trouble, Err(Trouble::Abandoned)) {
+            return Ending::Abandoned;
+        }
+        self.finish(trouble.err()).await
+    }
+
+    /// Makes everything ready for the first command.
+    async fn open(&mut self) -> Result<Box<dyn Session>, Failure> {
+        let could_not = |message| Failure::CouldNotStart { message };
+        let redactor = Redactor::new(&self.order.secrets)
+            .map_err(|error| could_not(format!("prepare to hide secrets: {error}")))?;
+        self.redactor = Arc::new(redactor);
+        self.log = new_log(self.crew, self.order, &self.site, &self.redactor);
+        let method = self.order.method;
+        let executor = self
+            .crew
+            .executor(method)
+            .ok_or_else(|| could_not(format!("this ant has no executor for {method}")))?;
+        let directory = self.directory();
+        self.make_directories(&directory).await.map_err(|error| {
+            could_not(format!(
+                "make the directory {}: {error}",
+                directory.display()
+            ))
+        })?;
+        let session = executor.open(Place { directory }).await;
+        session.map_err(|error| could_not(chain(&error)))
+    }
+
+    async fn make_directories(&mut self, directory: &Path) -> std::io::Result<()> {
+        self.site.make().await?;
+        match self.order.working_dir {
+            Some(_) => std::fs::create_dir_all(directory),
+            None => Ok(()),
+        }
+    }
+
+    /// Where commands run and where relative paths start.
+    fn directory(&self) -> PathBuf {
+        let work = self.site.work();
+        match &self.order.working_dir {
+            Some(directory) => work.join(directory),
+            None => work,
+        }
+    }
+
+    async fn run_in(&mut self, session: &mut dyn Session) -> Result<(), Trouble> {
+        let work = self.work(session).await;
+        if !matches!(work, Err(Trouble::Abandoned)) {
+            self.clean_up(session, matches!(work, Err(Trouble::Cancelled)))
+                .await?;
+        }
+        session.close().await;
+        work
+    }
+
+    /// The part that a failure ends.
+    async fn work(&mut self, session: &mut dyn Session) -> Result<(), Trouble> {
+        let limit = Duration::from_millis(self.order.timeout_ms);
+        self.phase(session, Phase::BeforeScript, Level::Run, limit)
+            .await?;
+        self.record.timings.before_script_finished_at = Some(self.crew.clock.now());
+        self.fetch_dependencies().await?;
+        self.record.timings.dependencies_downloaded_at = Some(self.crew.clock.now());
+        let script = self.phase(session, Phase::Script, Level::Run, limit).await;
+        self.record.timings.script_finished_at = Some(self.crew.clock.now());
+        script
+    }
+
+    /// `after_script`: changes nothing but the warnings.
+    async fn clean_up(
+        &mut self,
+        session: &mut dyn Session,
+        cancelled: bool,
+    ) -> Result<(), Trouble> {
+        let mut limit = Duration::from_millis(self.order.timeout_ms);
+        if cancelled {
+            limit = limit.min(self.crew.config.periods.cancel_cleanup);
+        }
+        let exit_code = self.record.exit_code;
+        let end = self
+            .phase(session, Phase::AfterScript, Level::Cancel, limit)
+            .await;
+        self.record.exit_code = exit_code;
+        self.record.timings.after_script_finished_at = Some(self.crew.clock.now());
+        match end {
+            Err(Trouble::Failed(failure)) => {
+                self.record
+                    .warn(stage::describe_in("after_script", &failure));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+fn new_log(crew: &Crew, order: &Order, site: &Site, redactor: &Arc<Redactor>) -> Log {
+    let settings = LogSettings {
+        attempt: order.attempt,
+        output_limit: crew.config.limits.output_bytes,
+        flush_after: crew.config.periods.log_flush,
+        file: site.file("console.log"),
+    };
+    Log::new(settings, Arc::clone(&crew.clock), Arc::clone(redactor))
+}

@@ -1,0 +1,152 @@
+//! What surrounds the commands of an attempt: dependencies before `script`, log and report at the end.
+
+use std::path::Path;
+
+use colony_wire::{AntMessage, Failure, LogRef, Outcome, Report, StoredObject};
+
+use super::{Attempt, Ending, Trouble};
+use crate::artifacts::chain;
+use crate::dependencies::Unpacker;
+use crate::log::{Log, WholeLog};
+use crate::stop::Level;
+
+impl Attempt<'_> {
+    /// Downloads and unpacks what earlier tasks made.
+    pub(super) async fn fetch_dependencies(&mut self) -> Result<(), Trouble> {
+        if self.order.dependencies.is_empty() {
+            return Ok(());
+        }
+        let mut stop = self.stop.clone();
+        let fetched = tokio::select! {
+            fetched = self.fetch_all() => fetched,
+            _ = stop.above(Level::Run) => {
+                return Err(match self.stop.level() {
+                    Level::Abandon => Trouble::Abandoned,
+                    _ => Trouble::Cancelled,
+                });
+            }
+        };
+        fetched.map_err(|message| {
+            let message = self.redactor.mask(&message).into_owned();
+            self.log.notice(&message);
+            Trouble::Failed(Failure::Dependencies { message })
+        })
+    }
+
+    async fn fetch_all(&mut self) -> Result<(), String> {
+        let limits = self.crew.config.limits;
+        let mut unpacker = Unpacker::new(self.directory(), limits);
+        for dependency in &self.order.dependencies {
+            let task = &dependency.task_type;
+            let named = |message: String| format!("dependency `{task}`: {message}");
+            let archive = self.site.file("dependency.zip");
+            self.crew
+                .objects
+                .get_to_file(&dependency.object_key, &archive)
+                .await
+                .map_err(|error| named(chain(&error)))?;
+            let sha256 = dependency.sha256.clone();
+            let unpacking = tokio::task::spawn_blocking(move || {
+                let files = unpacker.unpack(&archive, &sha256);
+                (unpacker, files)
+            });
+            let (back, files) = unpacking.await.map_err(|error| named(error.to_string()))?;
+            unpacker = back;
+            let files = files.map_err(|error| named(chain(&error)))?;
+            self.log
+                .notice(&format!("dependency `{task}`: {files} files unpacked"));
+        }
+        Ok(())
+    }
+
+    /// Stores artifacts and log, and writes the report.
+    pub(super) async fn finish(&mut self, trouble: Option<Trouble>) -> Ending {
+        let mut outcome = match trouble {
+            None => Outcome::Completed,
+            Some(Trouble::Failed(failure)) => Outcome::Failed(failure),
+            Some(Trouble::Cancelled) => Outcome::Cancelled,
+            Some(Trouble::Abandoned) => return Ending::Abandoned,
+        };
+        let mut stop = self.stop.clone();
+        let storing = async {
+            let artifacts = self.store_artifacts(&mut outcome).await;
+            let log = self.store_log().await;
+            (artifacts, log)
+        };
+        let (artifacts, log) = tokio::select! {
+            stored = storing => stored,
+            _ = stop.above(Level::Cancel) => return Ending::Abandoned,
+        };
+        Ending::Report(Box::new(self.report(outcome, artifacts, log)))
+    }
+
+    fn report(&mut self, outcome: Outcome, artifacts: Option<StoredObject>, log: LogRef) -> Report {
+        let mut warnings = std::mem::take(&mut self.record.warnings);
+        for warning in &mut warnings {
+            self.redactor.mask_string(warning);
+        }
+        Report {
+            attempt: self.order.attempt,
+            outcome,
+            exit_code: self.record.exit_code.unwrap_or(0).to_string(),
+            outputs: std::mem::take(&mut self.record.outputs),
+            artifacts,
+            log,
+            warnings,
+            stdout: std::mem::take(&mut self.record.stdout),
+            timings: self.record.timings,
+        }
+    }
+
+    /// Sends the rest of the log and stores the whole of it.
+    async fn store_log(&mut self) -> LogRef {
+        while let Some(chunk) = self.log.take_chunk() {
+            // Without a queen there is no one to follow the log.
+            let _ = self.crew.to_queen.send(AntMessage::Log(chunk)).await;
+        }
+        let fresh = super::new_log(self.crew, self.order, &self.site, &self.redactor);
+        let whole = std::mem::replace(&mut self.log, fresh);
+        match Log::finish(whole) {
+            WholeLog::Inline(text) => LogRef::Inline { text },
+            WholeLog::Broken { start, error } => {
+                self.record
+                    .warn(format!("the log could not be kept: {error}"));
+                LogRef::Inline { text: start }
+            }
+            WholeLog::File {
+                path,
+                size_bytes,
+                sha256,
+            } => {
+                let log = self.upload_log(&path, size_bytes, sha256).await;
+                log.unwrap_or_else(|why| {
+                    self.record
+                        .warn(format!("the log could not be stored: {why}"));
+                    LogRef::Inline {
+                        text: String::new(),
+                    }
+                })
+            }
+        }
+    }
+
+    async fn upload_log(
+        &self,
+        path: &Path,
+        size_bytes: u64,
+        sha256: String,
+    ) -> Result<LogRef, String> {
+        let artifact_id = self.crew.artifact_id();
+        let object_key = format!("logs/{artifact_id}");
+        let put = self.crew.objects.put_file(&object_key, path).await;
+        put.map_err(|error| chain(&error))?;
+        Ok(LogRef::Stored(StoredObject {
+            artifact_id,
+            object_key,
+            name: format!("{}_console.txt", self.order.task_type),
+            content_type: "text/plain".to_owned(),
+            size_bytes,
+            sha256,
+        }))
+    }
+}

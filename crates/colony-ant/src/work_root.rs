@@ -1,0 +1,344 @@
+//! The directory that holds the directories of attempts, and the lock on it.
+//!
+//! An attempt's directory has two parts, made at once: `work`, where commands run, and `tmp`, their
+//! `TMPDIR`. Beside them the ant puts files of its own when it needs any. Directories that were left
+//! empty are used again: see [`yard`].
+
+mod yard;
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use colony_core::id::{AttemptRef, TaskId};
+use rustix::process::Pid;
+
+use crate::sweep::{self, Stray};
+use yard::{Place, Stamp, Yard};
+
+const LOCK: &str = ".lock";
+
+/// How long the reaper of a dead ant may take to let go of the lock.
+const REAPER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a work root cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkRootError {
+    /// It cannot be made or opened.
+    #[error("open work directory {}", path.display())]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another ant uses it.
+    #[error("work directory {} is in use by another ant (process {holder}): stop that one, or give each ant a directory of its own", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Process id of the other ant.
+        holder: String,
+    },
+    /// What a dead ant left cannot be removed.
+    #[error("remove what an earlier ant left in {}", path.display())]
+    Sweep {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A locked work root.
+#[derive(Debug)]
+pub(crate) struct WorkRoot {
+    path: PathBuf,
+    lock: File,
+    yard: Arc<Yard>,
+}
+
+impl WorkRoot {
+    /// Makes, locks and cleans it. Blocks.
+    pub(crate) fn open(path: &Path) -> Result<Self, WorkRootError> {
+        let failed = |source| WorkRootError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        fs::create_dir_all(path).map_err(failed)?;
+        // Processes are recognized by this path, so it has to be the one that they see.
+        let path = path.canonicalize().map_err(failed)?;
+        let lock = acquire(&path)?;
+        let yard = Arc::new(Yard::open(&path).map_err(failed)?);
+        let root = Self { path, lock, yard };
+        root.sweep().map_err(|source| WorkRootError::Sweep {
+            path: root.path.clone(),
+            source,
+        })?;
+        Ok(root)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A second handle to the lock: it is held until both are closed.
+    pub(crate) fn lock(&self) -> io::Result<File> {
+        self.lock.try_clone()
+    }
+
+    /// Attempt directories here mean that an ant died, spare ones that it may have: kills their processes, removes them.
+    fn sweep(&self) -> io::Result<()> {
+        let left: Vec<PathBuf> = fs::read_dir(&self.path)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| is_attempt_directory(path))
+            .collect();
+        if left.is_empty() && self.yard.is_empty() {
+            return Ok(());
+        }
+        for stray in sweep::find(&self.path) {
+            stray.kill();
+        }
+        left.iter().try_for_each(|path| remove_tree(path))
+    }
+
+    /// Where an attempt's directory is or will be.
+    pub(crate) fn site(&self, attempt: AttemptRef) -> Site {
+        Site {
+            base: self.path.join(attempt.to_string()),
+            yard: Arc::clone(&self.yard),
+            stamp: None,
+        }
+    }
+
+    /// Looks for processes that belong to attempts. Blocks.
+    pub(crate) fn scan(&self) -> Scan {
+        let start = thread_time();
+        let rested = self.yard.resting();
+        let strays = sweep::find(&self.path);
+        Scan {
+            strays,
+            rested,
+            took: thread_time().saturating_sub(start),
+        }
+    }
+
+    /// Whether an attempt's directory can be had without making one.
+    pub(crate) fn has_spare(&self) -> bool {
+        !self.yard.is_empty()
+    }
+
+    /// The processes that a scan found and that should not be there were killed: the directories
+    /// that were put aside before it may be used again.
+    pub(crate) fn settle(&self, rested: Vec<Place>) {
+        self.yard.offer(rested);
+    }
+}
+
+/// A look at all processes.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Every process that belongs to any attempt, also to those that run.
+    pub(crate) strays: Vec<Stray>,
+    pub(crate) rested: Vec<Place>,
+    /// The CPU time that it took.
+    pub(crate) took: Duration,
+}
+
+/// The directory of an attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    base: PathBuf,
+    yard: Arc<Yard>,
+    /// How it looked when it was used again.
+    stamp: Option<Stamp>,
+}
+
+impl Site {
+    /// Makes it.
+    pub(crate) async fn make(&mut self) -> io::Result<()> {
+        self.stamp = self.yard.take(&self.base);
+        if self.stamp.is_some() {
+            return Ok(());
+        }
+        let site = self.clone();
+        // A busy disk takes milliseconds for this.
+        let making = tokio::task::spawn_blocking(move || {
+            fs::create_dir(&site.base)?;
+            fs::create_dir(site.work())?;
+            fs::create_dir(site.temp())
+        });
+        making.await?
+    }
+
+    /// Where commands run.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.base.join("work")
+    }
+
+    /// Their `TMPDIR`.
+    pub(crate) fn temp(&self) -> PathBuf {
+        self.base.join("tmp")
+    }
+
+    /// A file of the ant's own.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    /// Removes all of it, or keeps it for another attempt when nothing is in it.
+    pub(crate) async fn remove(self) {
+        if self.yard.give(&self.base, self.stamp) {
+            return;
+        }
+        let removal = tokio::task::spawn_blocking(move || {
+            remove_tree(&self.base).map_err(|error| (self.base, error))
+        });
+        if let Ok(Err((path, error))) = removal.await {
+            tracing::warn!(path = %path.display(), %error, "cannot remove attempt directory");
+        }
+    }
+}
+
+/// CPU time of this thread.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Only what is named like an attempt is ever removed, should someone name the wrong directory.
+fn is_attempt_directory(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let parts = name.and_then(|name| name.split_once('.'));
+    parts
+        .is_some_and(|(task, epoch)| task.parse::<TaskId>().is_ok() && epoch.parse::<i64>().is_ok())
+        && path.is_dir()
+}
+
+/// Removes a directory, also when killed processes still write into it while they die, and when
+/// directories in it were made read-only.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let mut result = Ok(());
+    for pause_ms in [0, 10, 50, 250] {
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        result = match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        match &result {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => make_writable(path),
+            Err(_) => {}
+        }
+    }
+    result
+}
+
+/// Gives back the rights that removing needs; what cannot be changed shows in the next removal.
+fn make_writable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(metadata) = path.symlink_metadata() else {
+        return;
+    };
+    if metadata.is_dir() {
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            make_writable(&entry.path());
+        }
+    }
+}
+
+fn acquire(path: &Path) -> Result<File, WorkRootError> {
+    let failed = |source| WorkRootError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let file = path.join(LOCK);
+    let mut lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file)
+        .map_err(failed)?;
+    let deadline = Instant::now() + REAPER_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) => {
+                let text = fs::read_to_string(&file).unwrap_or_default();
+                let holder = text.lines().next().unwrap_or_default().to_owned();
+                if is_running(&holder) || Instant::now() > deadline {
+                    let path = path.to_owned();
+                    return Err(WorkRootError::InUse { path, holder });
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+    lock.set_len(0).map_err(failed)?;
+    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    Ok(lock)
+}
+
+fn is_running(holder: &str) -> bool {
+    let pid = holder.parse().ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt() -> AttemptRef {
+        AttemptRef {
+            task_id: "0190b5c0-aa6a-7d0e-9c59-2f8a6b7c8d9e".parse().unwrap(),
+            epoch: colony_core::id::Epoch(3),
+        }
+    }
+
+    #[test]
+    fn only_one_ant_uses_a_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = WorkRoot::open(dir.path()).unwrap();
+        let error = WorkRoot::open(dir.path()).unwrap_err();
+        assert!(
+            error.to_string().contains(&std::process::id().to_string()),
+            "{error}"
+        );
+        drop(first);
+        WorkRoot::open(dir.path()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_attempts_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("precious");
+        fs::create_dir(&kept).unwrap();
+        let mut left = WorkRoot::open(dir.path()).unwrap().site(attempt());
+        left.make().await.unwrap();
+        fs::write(left.work().join("file"), "x").unwrap();
+        WorkRoot::open(dir.path()).unwrap();
+        assert!(kept.exists());
+        assert!(!left.base.exists());
+    }
+
+    #[tokio::test]
+    async fn a_site_goes_away_whatever_is_in_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let root = WorkRoot::open(dir.path()).unwrap();
+        let mut site = root.site(attempt());
+        site.make().await.unwrap();
+        let inner = site.work().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("file"), "x").unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
+        site.clone().remove().await;
+        assert!(!site.base.exists());
+    }
+}

@@ -1,0 +1,153 @@
+//! What happens around each handler: faults, indented JSON, authentication.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+
+use crate::auth;
+use crate::jobs::answer::JSON;
+use crate::jobs::error::{ApiError, Class};
+use crate::state::ServerState;
+
+/// A handler that panics answers 500; the connection and the others live on.
+pub(super) async fn catch_panics(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(http.path = %path, "a handler panicked");
+            ApiError::internal().into_response()
+        }
+    }
+}
+
+/// Finds out who calls before anything else is looked at, and refuses HEAD, which no route has.
+pub(super) async fn authenticate(
+    State(state): State<ServerState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match auth::authenticate(&state, request.headers()).await {
+        Ok(caller) => request.extensions_mut().insert(caller),
+        Err(error) => return ApiError::from(error).into_response(),
+    };
+    if request.method() == Method::HEAD {
+        return no_method().await;
+    }
+    next.run(request).await
+}
+
+/// Answer of unknown paths.
+pub(super) async fn no_route() -> Response {
+    ApiError::new(Class::NoRoute, "Not Found").into_response()
+}
+
+/// Answer of known paths to unknown methods.
+pub(super) async fn no_method() -> Response {
+    ApiError::new(Class::NoMethod, "Method Not Allowed").into_response()
+}
+
+/// Indents JSON when the query contains `pretty`.
+pub(super) async fn indent(request: Request, next: Next) -> Response {
+    let wanted = wants_indent(request.uri());
+    let response = next.run(request).await;
+    if !wanted || response.headers().get(CONTENT_TYPE) != Some(&JSON) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    // Our own answer, already in memory.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return ApiError::internal().into_response();
+    };
+    let text = indented(&bytes);
+    head.headers
+        .insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    Response::from_parts(head, Body::from(text))
+}
+
+fn wants_indent(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| pair == "pretty" || pair.starts_with("pretty="))
+    })
+}
+
+/// The same JSON on many lines, two spaces a level. Members keep their order.
+fn indented(json: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(json.len() * 2);
+    let mut depth = 0;
+    let mut in_string = false;
+    let mut bytes = json.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if in_string {
+            text.push(byte);
+            match byte {
+                b'\\' => text.extend(bytes.next()),
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => {
+                in_string = true;
+                text.push(byte);
+            }
+            b'{' | b'[' => {
+                text.push(byte);
+                if !matches!(bytes.peek(), Some(b'}' | b']')) {
+                    depth += 1;
+                    new_line(&mut text, depth);
+                }
+            }
+            b'}' | b']' => {
+                if !matches!(text.last(), Some(b'{' | b'[')) {
+                    depth -= 1;
+                    new_line(&mut text, depth);
+                }
+                text.push(byte);
+            }
+            b',' => {
+                text.push(byte);
+                new_line(&mut text, depth);
+            }
+            b':' => text.extend(b": "),
+            byte => text.push(byte),
+        }
+    }
+    text
+}
+
+fn new_line(text: &mut Vec<u8>, depth: usize) {
+    text.push(b'\n');
+    text.extend(std::iter::repeat_n(b' ', depth * 2));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn indenting_changes_white_space_only() {
+        for value in [
+            json!({}),
+            json!([]),
+            json!({"a": [], "b": {}, "c": [1, 2, {"d": "x\"y\\"}], "e": "{[,:]}", "f": null}),
+            json!([[[]], [{}], ["é\n"]]),
+            json!("text"),
+        ] {
+            let expected = serde_json::to_string_pretty(&value).unwrap();
+            let actual = indented(value.to_string().as_bytes());
+            assert_eq!(String::from_utf8(actual).unwrap(), expected);
+        }
+    }
+}

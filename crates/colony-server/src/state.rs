@@ -1,0 +1,50 @@
+//! What every handler works with.
+
+use std::sync::Arc;
+
+use colony_core::time::Timestamp;
+use colony_engine::Engine;
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::Monitor;
+
+/// Whether callers must show a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// Every call needs one.
+    #[default]
+    On,
+    /// Everybody is the admin. For a trusted machine only.
+    Off,
+}
+
+/// What every handler works with. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerState {
+    /// The use-cases.
+    pub engine: Engine,
+    /// Whether callers must show a token.
+    pub auth: Auth,
+    /// When the server started.
+    pub started_at: Timestamp,
+    /// Address under which people reach this server, for links; none = links without a host.
+    pub external_url: Option<Arc<str>>,
+    /// Results of health checks.
+    pub monitor: Arc<Monitor>,
+    /// Cancelled when the server is about to stop: long polls answer at once.
+    pub closing: CancellationToken,
+}
+
+impl ServerState {
+    /// The state of a server that starts now.
+    pub fn new(engine: Engine, auth: Auth) -> Self {
+        Self {
+            started_at: engine.now(),
+            engine,
+            auth,
+            external_url: None,
+            monitor: Arc::default(),
+            closing: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a request shows once it runs (`formicary-api` 6.5, 6.6).
+
+use std::collections::BTreeMap;
+
+use colony_testkit::{block_on, both_databases};
+use serde_json::{Value, json};
+
+use crate::ant::{Ant, End, line};
+use crate::kit::{Kit, TWO, redacted};
+
+fn context(name: &str, kind: &str, value: &str, owner: &str) -> Value {
+    json!({
+        "name": name, "kind": kind, "value": value, "secret": false, "id": "<id>",
+        owner: "<id>", "created_at": "<time>"
+    })
+}
+
+fn log_artifact(task: &str, length: usize) -> Value {
+    json!({
+        "id": "<id>", "bucket": "", "name": "<name>", "artifact_group": "", "etag": "",
+        "organization_id": "", "user_id": "", "kind": "LOGS", "artifact_order": 1,
+        "permissions": 0, "job_request_id": "<id>", "job_execution_id": "<id>",
+        "task_execution_id": "<id>", "task_type": task, "sha256": "<sha256>",
+        "content_type": "<type>", "content_length": length, "expires_at": "<time>",
+        "created_at": "<time>", "updated_at": "<time>", "metadata": {}, "tags": {},
+        "url": "<url>"
+    })
+}
+
+fn task(task_type: &str, order: u32, differs: &Value) -> Value {
+    let mut task = json!({
+        "id": "<id>", "job_execution_id": "<id>", "task_type": task_type, "method": "SHELL",
+        "task_state": "COMPLETED", "allow_failure": false, "exit_code": "0", "exit_message": "",
+        "error_code": "", "error_message": "", "failed_command": "", "comments": "",
+        "ant_id": "ant-1", "ant_host": "test", "retried": 0, "contexts": [], "artifacts": [],
+        "task_order": order, "count_services": 0, "cost_factor": 1.0, "started_at": "<time>",
+        "ended_at": "<time>", "updated_at": "<time>", "stdout": null
+    });
+    for (name, value) in differs.as_object().unwrap() {
+        task[name] = value.clone();
+    }
+    task
+}
+
+/// The execution with ids and times, and texts that other crates choose, replaced.
+fn comparable(execution: &Value) -> Value {
+    let mut execution = redacted(execution);
+    for task in execution["tasks"].as_array_mut().unwrap() {
+        for artifact in task["artifacts"].as_array_mut().unwrap() {
+            artifact["name"] = "<name>".into();
+            artifact["content_type"] = "<type>".into();
+            artifact["url"] = "<url>".into();
+        }
+    }
+    execution
+}
+
+both_databases! {
+    /// Checklist 15.
+    fn an_execution_has_every_member_of_the_specification(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save(&format!("sem_version: 1.2\n{TWO}")).await;
+            let id = kit.submit_id("two").await;
+            let log = line("hello");
+            let outputs = BTreeMap::from([("Count".to_owned(), "5".to_owned())]);
+            ant.work(End { log: log.clone(), outputs, ..End::default() }).await;
+            ant.work(End { log: log.clone(), ..End::default() }).await;
+            let request = kit.wait(&id, "COMPLETED").await;
+            let execution = &request["execution"];
+            assert_eq!(execution["id"], request["job_execution_id"]);
+            assert_eq!(execution["job_request_id"], request["id"]);
+            assert_eq!(execution["tasks"][0]["job_execution_id"], execution["id"]);
+            let logs = |name: &str| json!([log_artifact(name, log.len())]);
+            let count = &execution["contexts"][0];
+            assert_eq!((&count["name"], &count["value"]), (&json!("Count"), &json!("5")));
+            let own = context("Count", count["kind"].as_str().unwrap(), "5", "task_execution_id");
+            let job_definition_id = &execution["contexts"][1]["value"];
+            assert_eq!(*job_definition_id, request["job_definition_id"]);
+            let expected = json!({
+                "id": "<id>", "job_request_id": "<id>", "job_type": "two", "job_version": "1.2",
+                "job_state": "COMPLETED", "organization_id": "", "user_id": "",
+                "current_task": "", "exit_code": "0", "exit_message": "", "error_code": "",
+                "error_message": "",
+                "contexts": [
+                    context("Count", count["kind"].as_str().unwrap(), "5", "job_execution_id"),
+                    context("JobDefinitionID", "string", "<id>", "job_execution_id"),
+                    context("WorkflowInternalVersion", "int64", "0", "job_execution_id"),
+                    context("WorkflowVersion", "string", "1.2", "job_execution_id"),
+                ],
+                "tasks": [
+                    task("a", 0, &json!({"contexts": [own], "artifacts": logs("a")})),
+                    task("b", 1, &json!({"artifacts": logs("b")})),
+                ],
+                "started_at": "<time>", "ended_at": "<time>", "updated_at": "<time>",
+                "cpu_secs": execution["cpu_secs"]
+            });
+            assert_eq!(comparable(execution), expected);
+            // Lists do not carry executions.
+            let list = kit.get("/api/jobs/requests").await.expect(200);
+            assert_eq!(list["Records"][0]["execution"], Value::Null);
+        });
+    }
+
+    fn a_running_and_a_failed_execution_say_where_they_are(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save(TWO).await;
+            let id = kit.submit_id("two").await;
+            let order = ant.order().await;
+            let running = kit.wait(&id, "EXECUTING").await;
+            let execution = &running["execution"];
+            assert_eq!(execution["job_state"], "EXECUTING");
+            assert_eq!(execution["current_task"], "a");
+            assert_eq!(execution["ended_at"], Value::Null);
+            assert_eq!(execution["tasks"].as_array().unwrap().len(), 1);
+            ant.end(&order, End { exit_code: 3, ..End::default() }).await;
+            let failed = kit.wait(&id, "FAILED").await;
+            let execution = &failed["execution"];
+            assert_eq!(execution["exit_code"], "3");
+            assert_eq!(failed["error_code"], execution["error_code"]);
+            assert_ne!(failed["error_code"], "");
+            let task = &execution["tasks"][0];
+            assert_eq!((&task["task_state"], &task["exit_code"]), (&json!("FAILED"), &json!("3")));
+            assert_eq!(task["failed_command"], "false");
+        });
+    }
+}

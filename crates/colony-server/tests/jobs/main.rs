@@ -1,0 +1,16 @@
+//! The Jobs API over real HTTP, on both databases.
+
+mod ant;
+mod artifacts;
+mod bad_input;
+mod client;
+mod definitions;
+mod executions;
+mod http;
+mod kit;
+mod lists;
+mod logs;
+mod requests;
+mod restarts;
+mod routes;
+mod serving;

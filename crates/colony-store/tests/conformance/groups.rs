@@ -1,0 +1,143 @@
+//! Group commit: what waits together is committed together.
+
+use std::sync::mpsc;
+
+use colony_store::{Store, StoreError, Tx};
+use colony_testkit::{TestStore, block_on, both_databases};
+
+use crate::{add_item, item_names, make_items};
+
+/// Puts closures behind one that blocks the writer, so that they form one group; returns their
+/// results.
+pub(crate) fn write_together<F>(db: &TestStore, closures: Vec<F>) -> Vec<Result<(), StoreError>>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
+{
+    let (release, released) = mpsc::channel::<()>();
+    block_on(async {
+        let store = Store::clone(db);
+        let (started, starts) = mpsc::channel();
+        let blocker = tokio::task::spawn_blocking(move || {
+            store.write_blocking(move |_| {
+                started.send(()).unwrap();
+                released.recv().unwrap();
+                Ok::<_, StoreError>(())
+            })
+        });
+        starts.recv().unwrap();
+        let mut waiting = Vec::new();
+        for closure in closures {
+            let mut write = Box::pin({
+                let store = Store::clone(db);
+                async move { store.write(closure).await }
+            });
+            // One poll puts it into the queue, in order.
+            tokio::select! {
+                biased;
+                _ = &mut write => panic!("answered before its commit"),
+                () = std::future::ready(()) => {}
+            }
+            waiting.push(write);
+        }
+        release.send(()).unwrap();
+        blocker.await.unwrap().unwrap();
+        let mut results = Vec::new();
+        for write in waiting {
+            results.push(write.await);
+        }
+        results
+    })
+}
+
+both_databases! {
+    fn waiting_closures_share_one_commit(db) {
+        make_items(&db);
+        let before = db.stats().commits;
+        let closures = (0..100).map(|n: i64| move |tx: &mut Tx<'_>| add_item(tx, &n.to_string(), n));
+        let results = write_together(&db, closures.collect());
+        assert!(results.iter().all(Result::is_ok));
+        // The one that blocked, and the group.
+        assert_eq!(db.stats().commits - before, 2);
+        assert_eq!(item_names(&db).len(), 100);
+    }
+
+    /// The second of three panics after writing, the third fails on a rule.
+    fn a_group_goes_on_after_failures_within(db) {
+        make_items(&db);
+        let closures = ["a", "panics", "a", "b"].map(|name: &'static str| {
+            move |tx: &mut Tx<'_>| {
+                add_item(tx, name, 1)?;
+                assert!(name != "panics", "as told");
+                Ok(())
+            }
+        });
+        let results = write_together(&db, closures.into());
+        assert!(matches!(
+            results[..],
+            [
+                Ok(()),
+                Err(StoreError::Panicked(_)),
+                Err(StoreError::Rule { .. }),
+                Ok(())
+            ]
+        ));
+        assert_eq!(item_names(&db), ["a", "b"]);
+    }
+
+    /// A deferred rule is checked at the commit, which is everyone's. Only the guilty one fails.
+    fn a_refused_commit_hurts_only_the_guilty(db) {
+        make_items(&db);
+        db.write_blocking(|tx| {
+            tx.execute(
+                "CREATE TABLE parts (item TEXT REFERENCES items DEFERRABLE INITIALLY DEFERRED)",
+                &[],
+            )
+        })
+        .unwrap();
+        let closures = ["good", "orphan", "better"].map(|name: &'static str| {
+            move |tx: &mut Tx<'_>| {
+                tx.execute("INSERT INTO parts (item) VALUES ($1)", &[&name])?;
+                if name == "orphan" {
+                    Ok(())
+                } else {
+                    add_item(tx, name, 1)
+                }
+            }
+        });
+        let results = write_together(&db, closures.into());
+        assert!(matches!(
+            results[..],
+            [
+                Ok(()),
+                Err(StoreError::Transaction { step: "commit", .. }),
+                Ok(())
+            ]
+        ));
+        assert_eq!(item_names(&db), ["better", "good"]);
+    }
+
+    /// A statement that cannot even be prepared undoes its own closure and no other, also when its
+    /// savepoint has not been sent yet.
+    fn a_malformed_statement_hurts_no_neighbor(db) {
+        make_items(&db);
+        let closures = ["a", "malformed", "b", "unused", "c"].map(|name: &'static str| {
+            move |tx: &mut Tx<'_>| match name {
+                "malformed" => tx.execute("INSERT INTO nowhere VALUES (1)", &[]).map(drop),
+                "unused" => tx.execute("DELETE FROM items", &[&1_i64]).map(drop),
+                name => add_item(tx, name, 1),
+            }
+        });
+        let results = write_together(&db, closures.into());
+        assert!(matches!(
+            results[..],
+            [
+                Ok(()),
+                Err(StoreError::Statement { .. }),
+                Ok(()),
+                Err(StoreError::Parameter { .. }),
+                Ok(())
+            ]
+        ));
+        assert_eq!(item_names(&db), ["a", "b", "c"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! The commands, one file each, and what they share.
+
+mod apply;
+mod check;
+mod config;
+mod definition;
+mod params;
+mod queen;
+mod reaper;
+mod requests;
+mod run;
+mod submit;
+mod template;
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, InputResult as _, Problem};
+use crate::output;
+use crate::settings::{Flags, Layers, Profile, Settings};
+use crate::signals::RUNTIME_END_MAX;
+
+/// Does a command.
+pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
+    let common = Common { config: cli.config };
+    match cli.command {
+        Command::Run(args) => run::run(&args, &common),
+        Command::Queen(args) => queen::queen(&args, &common),
+        Command::Apply(args) => apply::apply(&args, &common),
+        Command::Submit(args) => submit::submit(&args, &common),
+        Command::Get(args) => requests::get(&args, &common),
+        Command::List(args) => requests::list(&args, &common),
+        Command::Logs(args) => requests::logs(&args, &common),
+        Command::Cancel(args) => requests::cancel(&args, &common),
+        Command::Restart(args) => requests::restart(&args, &common),
+        Command::Check(args) => check::check(&args, &common),
+        Command::Template(args) => template::template(&args),
+        Command::Config(args) => config::config(&args, &common),
+        Command::Version => {
+            output::data(&format!("colony {}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Completed)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "colony", &mut script);
+            output::raw(&script);
+            Ok(Exit::Completed)
+        }
+        Command::Reaper => reaper::reaper(),
+    }
+}
+
+/// What every command has: the flags that go before all others.
+#[derive(Debug)]
+struct Common {
+    config: Option<std::path::PathBuf>,
+}
+
+impl Common {
+    /// The settings of this command line, and logging as they say.
+    fn settings(&self, flags: Flags, profile: Profile) -> Result<Settings, Problem> {
+        let layers = Layers::read(flags, self.config.as_deref()).or_bad_input()?;
+        let settings = Settings::resolve(&layers, profile).or_bad_input()?;
+        start_logging(&settings.log);
+        Ok(settings)
+    }
+}
+
+/// Logs to stderr, as far as the filter lets through.
+fn start_logging(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    // It fails only when there is one already.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+/// Runs an async command to its end, and what it left running for a moment longer.
+fn block_on<T>(command: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the threads of the program")?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_timeout(RUNTIME_END_MAX);
+    result
+}

@@ -1,0 +1,93 @@
+//! `colony queen`: the server.
+//!
+//! The port is taken first, so that a second queen on it fails before it has touched any data. The
+//! end goes the other way round: no new calls, no new work, the ant drains, the store closes.
+
+mod token;
+
+use std::future::Future;
+
+use anyhow::Context as _;
+use colony_server::{Auth, ServerState};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::Common;
+use crate::cli::QueenArgs;
+use crate::colony::{Colony, Running};
+use crate::exit::{Exit, InputResult as _, Problem};
+use crate::output;
+use crate::settings::{Profile, Settings};
+use crate::signals::Signals;
+
+pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
+    let settings = common.settings(args.flags(), Profile::Queen)?;
+    settings.check_queen().or_bad_input()?;
+    super::block_on(serve(&settings))
+}
+
+async fn serve(settings: &Settings) -> Result<Exit, Problem> {
+    let mut signals = Signals::listen()?;
+    let listener = listen(settings).await.or_bad_input()?;
+    let address = listener
+        .local_addr()
+        .context("failed to learn the address of the listener")?
+        .to_string();
+    let colony = Colony::open(settings).await.or_bad_input()?;
+    // One that was killed has left its address, where somebody else may listen by now.
+    settings.data_dir.remove_address();
+    token::prepare(colony.engine(), &settings.data_dir).await?;
+    let mut running = colony.start(settings)?;
+
+    let auth = if settings.auth { Auth::On } else { Auth::Off };
+    let state = ServerState::new(running.engine().clone(), auth);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(colony_server::serve(listener, state, async {
+        // A dropped sender means the same: the end.
+        let _ = stopped.await;
+    }));
+    settings.data_dir.write_address(&address)?;
+    output::talk(&format!(
+        "queen ready at http://{address}, data in {}",
+        settings.data_dir.path().display()
+    ));
+
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        error = running.ant_failed() => Some(error),
+    };
+    settings.data_dir.remove_address();
+    drop(stop);
+    let (ended, served) = tokio::join!(drain(running, settings, &mut signals), server);
+    served
+        .context("the HTTP server broke")?
+        .context("failed to serve HTTP")?;
+    ended?;
+    match failure {
+        None => Ok(Exit::Completed),
+        Some(error) => Err(error.into()),
+    }
+}
+
+async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let address = settings.listen;
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "failed to listen on {address}; stop what uses it, or choose another address with \
+             --listen, COLONY_LISTEN or `listen` in colony.toml (port 0 picks a free one)"
+        )
+    })
+}
+
+/// Lets running tasks end; with the next signal no longer.
+fn drain<'a>(
+    running: Running,
+    settings: &Settings,
+    signals: &'a mut Signals,
+) -> impl Future<Output = anyhow::Result<()>> + 'a {
+    output::talk(&format!(
+        "queen is ending; running tasks have {:?}, once more stops them at once",
+        settings.drain_grace
+    ));
+    running.end(signals.next())
+}

@@ -1,0 +1,83 @@
+//! The two streams: data goes to stdout, talk to stderr, and nothing else prints.
+//!
+//! A reader that goes away (`colony list | head`) is not an error: the rest is dropped.
+
+use std::io::{IsTerminal as _, Write as _};
+
+/// A line or more of data, for stdout.
+pub(crate) fn data(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reads any more: nobody has to be told.
+    let _ = write_line(&mut out, text);
+}
+
+/// Exact bytes of data, for stdout.
+pub(crate) fn raw(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    // As above.
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+/// A line or more for people, for stderr.
+pub(crate) fn talk(text: &str) {
+    let mut out = std::io::stderr().lock();
+    // As above.
+    let _ = write_line(&mut out, text);
+}
+
+fn write_line(out: &mut impl std::io::Write, text: &str) -> std::io::Result<()> {
+    out.write_all(text.trim_end_matches('\n').as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Whether stdout may be coloured.
+pub(crate) fn data_has_color() -> bool {
+    std::io::stdout().is_terminal() && color_is_wanted()
+}
+
+/// Whether stderr may be coloured.
+pub(crate) fn talk_has_color() -> bool {
+    std::io::stderr().is_terminal() && color_is_wanted()
+}
+
+/// Whether a display that moves the cursor can be shown on stderr.
+pub(crate) fn talk_is_live() -> bool {
+    std::io::stderr().is_terminal() && terminal_is_capable()
+}
+
+/// Whether people look at stdout directly.
+pub(crate) fn data_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+fn color_is_wanted() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && terminal_is_capable()
+}
+
+fn terminal_is_capable() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Text of others made safe for a terminal: control characters but tab become visible marks.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\t' => '\t',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(
+            super::plain("a\u{1b}[31mb\tc\r"),
+            "a\u{fffd}[31mb\tc\u{fffd}"
+        );
+    }
+}

@@ -1,0 +1,373 @@
+//! From what was set to what the program works with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use colony_core::method::Method;
+use colony_spec::duration::parse_duration;
+use colony_store::Database;
+
+use super::layers::{Layers, Origin};
+use super::table::{
+    ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR,
+    DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, Setting, TOKEN, URL,
+};
+use crate::data_dir::DataDir;
+
+/// Methods that the ant inside a queen has executors for.
+const ANT_CAN: &[Method] = &[Method::Shell];
+
+const CAPACITY_MAX: u32 = 1000;
+
+/// Where toolchains are: who runs a job in a shell expects them to be found as in that shell.
+const TOOLCHAINS: &str = "CARGO_HOME,RUSTUP_HOME,RUSTUP_TOOLCHAIN,GOPATH,JAVA_HOME";
+
+/// Who asks: some defaults depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// `colony run`: everything in a directory of the project, quiet.
+    Run,
+    /// The server, and clients of it.
+    Queen,
+}
+
+/// Every setting with its value.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: DataDir,
+    pub(crate) database: Database,
+    pub(crate) listen: SocketAddr,
+    pub(crate) auth: bool,
+    pub(crate) ant: Option<AntSettings>,
+    pub(crate) drain_grace: Duration,
+    pub(crate) default_method: Method,
+    pub(crate) log: String,
+    pub(crate) url: Option<String>,
+    pub(crate) token: Option<Secret>,
+    shown: Vec<Shown>,
+}
+
+/// The ant inside a queen.
+#[derive(Debug, Clone)]
+pub(crate) struct AntSettings {
+    pub(crate) methods: Vec<Method>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) capacity: u32,
+    /// Names of variables that commands see.
+    pub(crate) environment: Vec<String>,
+}
+
+/// A text that `Debug` hides.
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A setting as `colony config` shows it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) setting: &'static Setting,
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
+impl Settings {
+    /// Reads every setting.
+    pub(crate) fn resolve(layers: &Layers, profile: Profile) -> anyhow::Result<Self> {
+        let mut reader = Reader {
+            layers,
+            shown: Vec::new(),
+        };
+        let data_dir = reader.read(&DATA_DIR, || default_data_dir(profile), parse_path)?;
+        let database = format!("sqlite:{}", data_dir.database().display());
+        let database = reader.read(&DATABASE_URL, || database, parse_database)?;
+        let listen = reader.read(&LISTEN, || "127.0.0.1:7777".to_owned(), parse_listen)?;
+        let auth = reader.read(&AUTH, || "on".to_owned(), parse_switch)?;
+        let ant = reader.ant(profile)?;
+        let drain_grace = reader.read(
+            &DRAIN_GRACE,
+            || "30s".to_owned(),
+            |text| {
+                parse_duration(text).map_err(|error| format!("{error}; give one such as 30s or 5m"))
+            },
+        )?;
+        let default_method = match profile {
+            Profile::Run => Method::Shell,
+            Profile::Queen => Method::Kubernetes,
+        };
+        let default_method = reader.read(
+            &DEFAULT_METHOD,
+            || default_method.as_str().to_owned(),
+            parse_method,
+        )?;
+        let log = match profile {
+            Profile::Run => "error",
+            Profile::Queen => "info",
+        };
+        let log = reader.read(&LOG, || log.to_owned(), parse_log)?;
+        let url = reader.read(&URL, String::new, parse_url)?;
+        let token = reader.read(&TOKEN, String::new, |text| Ok(optional(text)))?;
+        Ok(Self {
+            data_dir,
+            database,
+            listen,
+            auth,
+            ant,
+            drain_grace,
+            default_method,
+            log,
+            url,
+            token: token.map(Secret),
+            shown: reader.shown,
+        })
+    }
+
+    /// Rules that only a queen has to keep.
+    pub(crate) fn check_queen(&self) -> anyhow::Result<()> {
+        if !self.auth && !self.listen.ip().is_loopback() {
+            bail!(
+                "failed to use the setting `auth` = off: with `listen` = {} everyone on the \
+                 network could run commands on this machine; turn authentication on, or listen on \
+                 127.0.0.1",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+
+    /// Every setting with its origin, in order.
+    pub(crate) fn shown(&self) -> &[Shown] {
+        &self.shown
+    }
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    shown: Vec<Shown>,
+}
+
+impl Reader<'_> {
+    fn read<T>(
+        &mut self,
+        setting: &'static Setting,
+        default: impl FnOnce() -> String,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> anyhow::Result<T> {
+        let (text, origin) = match self.layers.find(setting) {
+            Some((text, origin)) => (text.to_owned(), origin),
+            None => (default(), Origin::Default),
+        };
+        let value = parse(&text).map_err(|rule| {
+            let (name, value) = (setting.name, shown_value(setting, &text));
+            anyhow!("failed to use the setting `{name}` = {value} ({origin}): {rule}")
+        })?;
+        self.shown.push(Shown {
+            setting,
+            value: shown_value(setting, &text),
+            origin,
+        });
+        Ok(value)
+    }
+
+    fn ant(&mut self, profile: Profile) -> anyhow::Result<Option<AntSettings>> {
+        let enabled = self.read(&ANT_ENABLED, || "on".to_owned(), parse_switch)?;
+        let methods = self.read(&ANT_METHODS, || "SHELL".to_owned(), parse_ant_methods)?;
+        let tags = self.read(&ANT_TAGS, String::new, |text| {
+            Ok(words(text).map(str::to_lowercase).collect())
+        })?;
+        let capacity = self.read(&ANT_CAPACITY, default_capacity, parse_capacity)?;
+        let environment = match profile {
+            Profile::Run => TOOLCHAINS,
+            Profile::Queen => "",
+        };
+        let environment = self.read(
+            &ANT_ENVIRONMENT,
+            || environment.to_owned(),
+            |text| Ok(words(text).map(str::to_owned).collect()),
+        )?;
+        Ok(enabled.then_some(AntSettings {
+            methods,
+            tags,
+            capacity,
+            environment,
+        }))
+    }
+}
+
+fn shown_value(setting: &Setting, text: &str) -> String {
+    if setting.secret && !text.is_empty() {
+        return "***".to_owned();
+    }
+    if std::ptr::eq(setting, &DATABASE_URL) {
+        // Its password is not for everybody.
+        return Database::parse(text).map_or_else(|_| "***".to_owned(), |url| url.to_string());
+    }
+    text.to_owned()
+}
+
+fn default_data_dir(profile: Profile) -> String {
+    let set = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let path = match profile {
+        Profile::Run => Some(".colony".into()),
+        Profile::Queen => set("XDG_DATA_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+            .map(|parent| parent.join("colony")),
+    };
+    path.unwrap_or_else(|| ".colony".into())
+        .display()
+        .to_string()
+}
+
+fn default_capacity() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (2 * cores).clamp(4, CAPACITY_MAX as usize).to_string()
+}
+
+fn parse_path(text: &str) -> Result<DataDir, String> {
+    match text {
+        "" => Err("give the path of a directory".to_owned()),
+        path => Ok(DataDir::at(path)),
+    }
+}
+
+fn parse_database(text: &str) -> Result<Database, String> {
+    Database::parse(text).map_err(|error| format!("failed to {error}"))
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.replace("localhost:", "127.0.0.1:")
+        .parse()
+        .map_err(|_| "give ADDRESS:PORT, such as 127.0.0.1:7777 or [::1]:7777".to_owned())
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match &*text.to_lowercase() {
+        "on" | "true" | "yes" => Ok(true),
+        "off" | "false" | "no" => Ok(false),
+        _ => Err("give on or off".to_owned()),
+    }
+}
+
+fn parse_method(text: &str) -> Result<Method, String> {
+    text.to_uppercase().parse().map_err(|_| {
+        let names: Vec<&str> = Method::ALL.iter().map(|method| method.as_str()).collect();
+        format!(
+            "`{text}` is no method; the methods are {}",
+            names.join(", ")
+        )
+    })
+}
+
+fn parse_ant_methods(text: &str) -> Result<Vec<Method>, String> {
+    let methods: Vec<Method> = words(text).map(parse_method).collect::<Result<_, _>>()?;
+    let missing = methods.iter().find(|method| !ANT_CAN.contains(method));
+    if methods.is_empty() || missing.is_some() {
+        let can: Vec<&str> = ANT_CAN.iter().map(|method| method.as_str()).collect();
+        return Err(format!(
+            "the ant inside a queen can do {}; for no ant at all set `ant.enabled` to off",
+            can.join(", ")
+        ));
+    }
+    Ok(methods)
+}
+
+fn parse_capacity(text: &str) -> Result<u32, String> {
+    let number = text.trim().parse::<u32>().ok();
+    number
+        .filter(|number| (1..=CAPACITY_MAX).contains(number))
+        .ok_or_else(|| format!("give a number from 1 to {CAPACITY_MAX}"))
+}
+
+fn parse_log(text: &str) -> Result<String, String> {
+    let rule = "give a level (error, warn, info, debug, trace, off) or module=level pairs";
+    match text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; {rule}")),
+    }
+}
+
+fn parse_url(text: &str) -> Result<Option<String>, String> {
+    let good = text.is_empty() || text.starts_with("http://") || text.starts_with("https://");
+    match good {
+        true => Ok(optional(text.trim_end_matches('/'))),
+        false => Err("give a URL such as http://127.0.0.1:7777".to_owned()),
+    }
+}
+
+fn optional(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Flags;
+
+    fn resolve(file: &str) -> anyhow::Result<Settings> {
+        Settings::resolve(&Layers::of(Flags::default(), &[], file), Profile::Queen)
+    }
+
+    #[test]
+    fn defaults_make_a_private_queen_with_an_ant() {
+        let settings = resolve("data_dir = '/d'").unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:7777");
+        assert_eq!(settings.database.to_string(), "sqlite:/d/colony.db");
+        assert!(settings.auth && settings.check_queen().is_ok());
+        assert!(settings.ant.is_some_and(|ant| ant.capacity >= 4));
+    }
+
+    #[test]
+    fn bad_values_name_setting_origin_and_rule() {
+        for (file, expected) in [
+            (
+                "listen = 'here'",
+                "`listen` = here (file colony.toml): give ADDRESS:PORT",
+            ),
+            ("auth = 'perhaps'", "give on or off"),
+            ("[ant]\ncapacity = 0", "`ant.capacity` = 0"),
+            ("[ant]\nmethods = ['DOCKER']", "can do SHELL"),
+            ("[ant]\nmethods = ['X']", "`X` is no method"),
+            ("drain_grace = '5'", "add a unit"),
+            (
+                "database_url = 'mysql://u:geheim@h/d'",
+                "expected `sqlite:PATH`",
+            ),
+            ("url = 'colony.example.org'", "give a URL"),
+            ("log = 'a=b=c'", "give a level"),
+        ] {
+            let error = resolve(file).unwrap_err().to_string();
+            assert!(error.contains(expected), "{file}: {error}");
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_authentication_only_loopback_is_served() {
+        let open = resolve("auth = 'off'\nlisten = '0.0.0.0:1'").unwrap();
+        assert!(open.check_queen().unwrap_err().to_string().contains("auth"));
+        assert!(resolve("auth = 'off'").unwrap().check_queen().is_ok());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let file = "token = 'geheim'\ndatabase_url = 'postgres://u:geheim@h/d'";
+        let settings = resolve(file).unwrap();
+        assert!(!format!("{settings:?}").contains("geheim"));
+        assert_eq!(settings.token.unwrap().0, "geheim");
+    }
+}

@@ -1,0 +1,10 @@
+//! The built program, as people and scripts use it: real processes, real files, real databases.
+
+mod bad_input;
+mod client;
+mod commands;
+mod drain;
+mod examples;
+mod kill;
+mod kit;
+mod run;
