@@ -7,6 +7,7 @@ mod documents;
 mod durability;
 mod events;
 mod fixture;
+mod jobs;
 mod keys;
 mod once;
 mod queue;
