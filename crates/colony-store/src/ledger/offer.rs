@@ -55,15 +55,29 @@ pub fn insert_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError
 ///
 /// The database's.
 pub fn delete_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError> {
-    // A loop over the whole keys: each is one step down the tree.
-    tx.execute_rows(
-        "WITH old (org_id, type, rank, task_id) AS (VALUES {rows: text, text, int, id}) \
-         DELETE FROM offers WHERE (org_id, type, rank, task_id) IN \
-         (SELECT org_id, type, rank, task_id FROM old)",
-        &[],
-        offers,
-        |offer| params![&offer.org_id, &offer.kind, &offer.rank, &offer.task_id],
-    )?;
+    match tx.dialect() {
+        // SQLite would scan the table for a list of whole keys; a statement costs it little.
+        Dialect::Sqlite => {
+            for offer in offers {
+                tx.execute(
+                    "DELETE FROM offers WHERE org_id = $1 AND type = $2 AND rank = $3 \
+                     AND task_id = $4",
+                    &[&offer.org_id, &offer.kind, &offer.rank, &offer.task_id],
+                )?;
+            }
+        }
+        Dialect::Postgres => {
+            tx.execute_rows(
+                "WITH old (org_id, type, rank, task_id) AS (VALUES {rows: text, text, int, id}) \
+                 DELETE FROM offers USING old WHERE offers.org_id = old.org_id \
+                 AND offers.type = old.type AND offers.rank = old.rank \
+                 AND offers.task_id = old.task_id",
+                &[],
+                offers,
+                |offer| params![&offer.org_id, &offer.kind, &offer.rank, &offer.task_id],
+            )?;
+        }
+    }
     Ok(())
 }
 
