@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::support::{Server, id};
 
 /// Makes a run and its task look like those of a job.
-fn give_to_a_job(db: &TestStore, run: &Value, task: &Value) {
+async fn give_to_a_job(db: &TestStore, run: &Value, task: &Value) {
     let (run, task): (RunId, TaskId) = (id(run).parse().unwrap(), id(task).parse().unwrap());
-    db.write_blocking(move |tx| {
+    db.write(move |tx| {
         tx.execute(
             "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, \
              job_state, phase, occupies_slot, pass, job_retries, retried, paused_count, \
@@ -28,6 +28,7 @@ fn give_to_a_job(db: &TestStore, run: &Value, task: &Value) {
         )?;
         Ok::<_, StoreError>(())
     })
+    .await
     .unwrap();
 }
 
@@ -37,7 +38,7 @@ both_databases! {
             let server = Server::classic(&db).await;
             let run = server.new_run().await;
             let task = server.new_task(&run).await;
-            give_to_a_job(&db, &run, &task);
+            give_to_a_job(&db, &run, &task).await;
             assert_eq!(server.run(&run).await["status"], "pending");
             let (run_path, task_path) = (format!("/runs/{}", id(&run)), format!("/tasks/{}", id(&task)));
             let refused = server.patch(&task_path, json!({ "status": "completed" })).await.expect(409);
