@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod error_code;
 pub mod id;
 pub mod job;
+pub mod ledger;
 pub mod method;
 pub mod plan;
 pub mod state;

@@ -24,6 +24,7 @@ mod dispatcher;
 mod engine;
 mod error;
 mod event;
+pub mod ledger;
 mod log;
 mod nudge;
 mod order;

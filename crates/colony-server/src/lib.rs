@@ -5,12 +5,14 @@
 //! | [`state`] | what every handler works with |
 //! | [`auth`] | who a request comes from |
 //! | [`jobs`] | the Jobs API under `/api` |
+//! | [`runs`] | the Runs API under `/api/v1` |
 //! | [`serve`](mod@serve) | connections, limits of time, shutdown |
 //!
 //! Handlers translate: use-cases are in `colony-engine`, shapes in `colony-api`.
 
 pub mod auth;
 pub mod jobs;
+pub mod runs;
 pub mod serve;
 pub mod state;
 

@@ -34,6 +34,7 @@ pub mod execution;
 pub mod identity;
 mod job;
 pub mod job_run;
+pub mod ledger;
 mod list;
 mod many;
 mod migrate;

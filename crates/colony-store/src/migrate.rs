@@ -34,6 +34,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_settings"
     2 "0002_ledger"
+    3 "0003_runs_api"
 };
 
 /// Why the schema could not be brought up to date. Messages read after "failed to …".

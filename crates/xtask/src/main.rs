@@ -21,7 +21,7 @@ Tasks:
                           when they are missing (as root).
   services -- COMMAND…    Run a command with those services up, for example
                           cargo xtask services -- cargo test -p colony-store
-  bench NAME [-- ARG…]    Run a benchmark: engine, store, template.
+  bench NAME [-- ARG…]    Run a benchmark: engine, runs-api, store, template.
   help                    Show this text.
 
 The services are private: in a temporary directory, on a free port of 127.0.0.1, stopped at the end.

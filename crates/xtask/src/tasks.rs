@@ -39,6 +39,7 @@ pub(crate) fn bench(name: &str, arguments: &[&str]) -> Result<(), Failure> {
     };
     match name {
         "store" => with_services(&interrupt, &mut bench("colony-store")),
+        "runs-api" => with_services(&interrupt, &mut bench("colony-server")),
         "template" => interrupt.run(&mut bench("colony-template")),
         "engine" => {
             // The shipped profile: the queen that is measured is the one that people run.

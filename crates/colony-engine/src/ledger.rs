@@ -1,0 +1,38 @@
+//! The ledger's use-cases for programs: the Runs API and its work queue (`foreman-api` 7 to 9).
+//!
+//! A [`Ledger`] groups what concurrent callers want into few transactions (`Lane`): on
+//! PostgreSQL a statement costs a round trip, on SQLite a parse. Claims wait at a `Desk`, which
+//! is woken when a task of their type becomes ready. `Upkeep` sleeps until the next lease runs out
+//! or the next task put off is due. [`RunWatch`] follows a run.
+
+mod change;
+mod claim;
+mod command;
+mod create;
+mod data;
+mod desk;
+mod error;
+mod events;
+mod handle;
+mod keys;
+mod lane;
+mod release;
+mod signals;
+mod upkeep;
+mod work;
+
+pub use change::{ChangeTask, RunChange, TaskChange};
+pub use claim::{Claim, ClaimedTask};
+pub use colony_store::Page;
+pub use colony_store::ledger::data::{DataQuery, DataSort};
+pub use colony_store::ledger::key::KeyRow;
+pub use colony_store::ledger::list::{LedgerList, SortBy};
+pub use colony_store::ledger::{DataRow, RunRow, TaskRow};
+pub use command::{Command, OnceKey, Outcome};
+pub use create::{CreateRun, CreateTasks, CreatedTask, TaskSpec};
+pub use data::{Delete, WriteData};
+pub use error::{LedgerError, Missing};
+pub use events::{LedgerEvent, LedgerEventKind, RunWatch};
+pub use handle::Ledger;
+pub use keys::{KeyOwner, NewKey};
+pub use release::{Heartbeat, HeldLease};

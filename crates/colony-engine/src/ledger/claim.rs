@@ -1,0 +1,129 @@
+//! Claiming: who gets which waiting tasks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use colony_core::id::TaskId;
+use colony_core::time::Timestamp;
+use colony_store::ledger::TaskRow;
+use colony_store::ledger::offer::{self, Offer};
+use colony_store::ledger::task::WorkerLease;
+use colony_store::{StoreError, Tx};
+
+/// The most tasks that are looked at in one queue for one transaction.
+const FRONT_MAX: u32 = 4096;
+
+/// A worker's wish for tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Owner.
+    pub org_id: String,
+    /// Types that the worker can do.
+    pub kinds: Vec<String>,
+    /// Id of the worker.
+    pub worker_id: String,
+    /// At most so many.
+    pub limit: u32,
+    /// How long the leases last.
+    pub lease: Duration,
+    /// How long to wait for the first task.
+    pub wait: Duration,
+}
+
+/// A task and the right to work on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedTask {
+    /// The task.
+    pub row: TaskRow,
+    /// When the lease ends unless it is renewed. Its number is the task's epoch.
+    pub expires_at: Timestamp,
+}
+
+/// A queue: organization and type.
+pub(super) type Queue = (String, String);
+
+impl Claim {
+    /// The queues that it looks into.
+    pub(super) fn queues(&self) -> impl Iterator<Item = Queue> + '_ {
+        (self.kinds.iter()).map(|kind| (self.org_id.clone(), kind.clone()))
+    }
+}
+
+/// Gives the first tasks of the queues to the claims, in the order of the claims.
+pub(super) fn claim_tasks(
+    tx: &mut Tx<'_>,
+    claims: &[&Claim],
+    now: Timestamp,
+) -> Result<Vec<Vec<ClaimedTask>>, StoreError> {
+    let mut fronts = fronts(tx, claims)?;
+    let mut chosen: BTreeMap<TaskId, (usize, Offer)> = BTreeMap::new();
+    for (index, claim) in claims.iter().enumerate() {
+        for _ in 0..claim.limit {
+            let Some(offer) = take_first(&mut fronts, claim) else {
+                break;
+            };
+            chosen.insert(offer.task_id, (index, offer));
+        }
+    }
+    let mut claimed: Vec<Vec<ClaimedTask>> = claims.iter().map(|_| Vec::new()).collect();
+    if chosen.is_empty() {
+        return Ok(claimed);
+    }
+    let ids: Vec<TaskId> = chosen.keys().copied().collect();
+    let (mut taken, mut leases) = (Vec::new(), Vec::new());
+    for row in offer::start_tasks(tx, &ids, now)? {
+        let Some((index, offer)) = chosen.remove(&row.id) else {
+            continue;
+        };
+        let expires_at = now.after(claims[index].lease);
+        leases.push(WorkerLease {
+            task_id: row.id,
+            org_id: row.org_id.clone(),
+            epoch: row.epoch,
+            holder: claims[index].worker_id.clone(),
+            started_at: now,
+            expires_at,
+        });
+        taken.push(offer);
+        claimed[index].push(ClaimedTask { row, expires_at });
+    }
+    offer::delete_offers(tx, &taken)?;
+    offer::insert_leases(tx, &leases)?;
+    for tasks in &mut claimed {
+        tasks.sort_by_key(|task| (task.row.priority, task.row.id));
+    }
+    Ok(claimed)
+}
+
+/// The front of each queue, as far as all claims together may need it.
+fn fronts(
+    tx: &mut Tx<'_>,
+    claims: &[&Claim],
+) -> Result<BTreeMap<Queue, VecDeque<Offer>>, StoreError> {
+    let mut demand: BTreeMap<Queue, u32> = BTreeMap::new();
+    for claim in claims {
+        for queue in claim.queues() {
+            let limit = demand.entry(queue).or_default();
+            *limit = limit.saturating_add(claim.limit).min(FRONT_MAX);
+        }
+    }
+    let mut fronts = BTreeMap::new();
+    for (queue, limit) in demand {
+        let front = offer::front(tx, &queue.0, &queue.1, limit)?;
+        fronts.insert(queue, front.into());
+    }
+    Ok(fronts)
+}
+
+/// The first offer among the queues of a claim.
+fn take_first(fronts: &mut BTreeMap<Queue, VecDeque<Offer>>, claim: &Claim) -> Option<Offer> {
+    let place = |queue: &Queue| {
+        let first = fronts.get(queue)?.front()?;
+        Some((first.rank, first.task_id))
+    };
+    let queue = (claim.queues())
+        .filter_map(|queue| Some((place(&queue)?, queue)))
+        .min()?
+        .1;
+    fronts.get_mut(&queue)?.pop_front()
+}

@@ -1,0 +1,212 @@
+//! What a POST asks for, done once even when it is sent again.
+
+use colony_core::id::{AttemptRef, RunDataId, RunId, TaskId};
+use colony_store::ledger::{DataRow, RunRow, idempotency};
+
+use super::change::{ChangeTask, Changed, Changes, change_tasks};
+use super::create::{CreateRun, CreateTasks, CreatedTask, create_runs, create_tasks};
+use super::data::{WriteData, write_data};
+use super::error::LedgerError;
+use super::handle::Ledger;
+use super::lane::Outs;
+use super::release::{Heartbeat, HeldLease, renew};
+
+/// A change that a POST asks for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Creates a run.
+    CreateRun(CreateRun),
+    /// Creates tasks.
+    CreateTasks(CreateTasks),
+    /// Writes an entry of run data.
+    WriteData(WriteData),
+    /// Changes tasks, each with an outcome of its own.
+    Report(Vec<ChangeTask>),
+    /// Renews leases.
+    Heartbeat(Heartbeat),
+}
+
+/// What a [`Command`] did.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The run.
+    Run(RunRow),
+    /// The tasks.
+    Tasks(Vec<CreatedTask>),
+    /// The entry.
+    Data(DataRow),
+    /// The tasks, or why they did not change.
+    Reported(Changed),
+    /// The leases.
+    Leases(Vec<HeldLease>),
+}
+
+/// A key under which a request is answered once.
+#[derive(Debug, Clone)]
+pub struct OnceKey {
+    /// Owner.
+    pub org_id: String,
+    /// The key.
+    pub key: String,
+    /// Hash of the request.
+    pub request_sha256: String,
+}
+
+/// How long an answer is kept.
+const KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+impl Ledger {
+    /// Carries a command out, together with those of others.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing, or the database failed.
+    pub async fn perform(&self, command: Command) -> Result<Outcome, LedgerError> {
+        match command {
+            Command::CreateRun(new) => self.create_run(new).await.map(Outcome::Run),
+            Command::CreateTasks(new) => self.create_tasks(new).await.map(Outcome::Tasks),
+            Command::WriteData(new) => self.write_data(new).await.map(Outcome::Data),
+            Command::Report(items) => self.change_tasks(items).await.map(Outcome::Reported),
+            Command::Heartbeat(beat) => self.heartbeat(beat).await.map(Outcome::Leases),
+        }
+    }
+
+    /// Carries a command out once for its key: command and answer are stored together, and the
+    /// same request gets the same answer again. `render` makes the answer, status and body.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::perform`], or the key was used for another request.
+    pub async fn perform_once(
+        &self,
+        command: Command,
+        once: OnceKey,
+        render: impl Fn(&Outcome) -> (u16, String) + Send + 'static,
+    ) -> Result<(u16, String), LedgerError> {
+        let (now, ids) = (self.now(), self.ids());
+        let run_id = RunId::new(ids.next_uuid());
+        let done = self
+            .store()
+            .write(move |tx| {
+                let (org_id, key) = (&once.org_id, &once.key);
+                idempotency::forget(tx, now_minus(now, KEPT))?;
+                let stored = idempotency::reserve(tx, org_id, key, &once.request_sha256, now)?;
+                if let Some(stored) = stored {
+                    if stored.request_sha256 != once.request_sha256 {
+                        return Err(LedgerError::KeyReused);
+                    }
+                    let status = u16::try_from(stored.status).unwrap_or(500);
+                    return Ok((None, (status, stored.response)));
+                }
+                let outcome = match &command {
+                    Command::CreateRun(new) => {
+                        Outcome::Run(one(create_runs(tx, &[new.clone().row(run_id, now)]))?)
+                    }
+                    Command::CreateTasks(new) => {
+                        let new = new.clone();
+                        let rows = new.rows(|| TaskId::new(ids.next_uuid()), now);
+                        Outcome::Tasks(one(create_tasks(tx, &[rows]))?)
+                    }
+                    Command::WriteData(new) => {
+                        let id = RunDataId::new(ids.next_uuid());
+                        Outcome::Data(one(write_data(tx, &[new.clone().row(id, now)]))?)
+                    }
+                    Command::Report(items) => {
+                        let items = items.clone();
+                        Outcome::Reported(one(change_tasks(tx, &[Changes { items, now }]))?)
+                    }
+                    Command::Heartbeat(beat) => Outcome::Leases(renew(tx, beat, now)?),
+                };
+                let answer = render(&outcome);
+                idempotency::store(tx, org_id, key, i64::from(answer.0), &answer.1)?;
+                Ok((Some(outcome), answer))
+            })
+            .await?;
+        if let Some(outcome) = &done.0 {
+            self.signal(outcome);
+        }
+        Ok(done.1)
+    }
+
+    fn signal(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Tasks(tasks) => {
+                let new = tasks.iter().filter(|task| !task.existed);
+                self.signals().tasks_changed(new.map(|task| &task.row));
+            }
+            Outcome::Reported(tasks) => {
+                self.signals().tasks_changed(tasks.iter().flatten());
+            }
+            Outcome::Run(_) | Outcome::Data(_) | Outcome::Leases(_) => {}
+        }
+    }
+
+    /// The answer that was stored under a key, if any.
+    ///
+    /// # Errors
+    ///
+    /// The key was used for another request, or the database failed.
+    pub async fn answered(&self, once: &OnceKey) -> Result<Option<(u16, String)>, LedgerError> {
+        let once = once.clone();
+        self.store()
+            .read(
+                move |tx| match idempotency::find(tx, &once.org_id, &once.key)? {
+                    Some(stored) if stored.request_sha256 != once.request_sha256 => {
+                        Err(LedgerError::KeyReused)
+                    }
+                    Some(stored) => {
+                        let status = u16::try_from(stored.status).unwrap_or(500);
+                        Ok(Some((status, stored.response)))
+                    }
+                    None => Ok(None),
+                },
+            )
+            .await
+    }
+
+    /// Stores an answer under a key, for requests that wait too long for one transaction. When
+    /// there is one already it stays.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn remember(
+        &self,
+        once: &OnceKey,
+        status: u16,
+        response: String,
+    ) -> Result<(), LedgerError> {
+        let (once, now) = (once.clone(), self.now());
+        self.store()
+            .write(move |tx| {
+                let (org_id, key) = (&once.org_id, &once.key);
+                let before = idempotency::reserve(tx, org_id, key, &once.request_sha256, now)?;
+                if before.is_none() {
+                    idempotency::store(tx, org_id, key, i64::from(status), &response)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn now_minus(
+    now: colony_core::time::Timestamp,
+    duration: std::time::Duration,
+) -> colony_core::time::Timestamp {
+    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    colony_core::time::Timestamp::from_millis(now.as_millis() - millis)
+}
+
+/// The result of the only operation.
+fn one<Out>(outs: Outs<Out>) -> Result<Out, LedgerError> {
+    outs?.pop().unwrap_or(Err(LedgerError::Closed))
+}
+
+/// The token of a lease: what a worker shows to report and to renew.
+impl HeldLease {
+    /// The lease as text.
+    pub fn token(&self) -> String {
+        AttemptRef::to_string(&self.attempt)
+    }
+}

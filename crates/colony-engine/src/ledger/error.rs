@@ -1,0 +1,61 @@
+//! Why a use-case of the ledger did not happen.
+
+use colony_store::StoreError;
+use colony_store::ledger::TaskRow;
+
+use crate::error::EngineError;
+
+/// What was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The run.
+    Run,
+    /// The task.
+    Task,
+    /// The parent task.
+    Parent,
+    /// The entry of run data.
+    Data,
+    /// Anything to delete.
+    Match,
+}
+
+/// Why a use-case of the ledger did not happen. Messages read after "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It is not there, or belongs to another organization.
+    #[error("find the {what:?} of item {item}")]
+    Missing {
+        /// What was not found.
+        what: Missing,
+        /// Which of several items asked for it.
+        item: usize,
+    },
+    /// The caller's lease is over.
+    #[error("report on a lease that is over")]
+    LeaseLost(Box<TaskRow>),
+    /// A job owns the task; only the holder of its lease may change it.
+    #[error("change a task that a job owns")]
+    OwnedByJob(Box<TaskRow>),
+    /// A job owns the run.
+    #[error("change a run that a job owns")]
+    RunOwnedByJob,
+    /// The key for idempotency was used for another request.
+    #[error("use an idempotency key again for another request")]
+    KeyReused,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] Box<EngineError>),
+    /// The ledger is shut down.
+    #[error("use the ledger: it is shut down")]
+    Closed,
+}
+
+impl LedgerError {
+    pub(super) fn missing(what: Missing) -> Self {
+        Self::Missing { what, item: 0 }
+    }
+}

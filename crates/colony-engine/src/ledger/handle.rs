@@ -1,0 +1,328 @@
+//! The handle that HTTP and command line hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use colony_core::id::{IdSource, RunDataId, RunId, TaskId};
+use colony_core::time::{Clock, Timestamp};
+use colony_store::ledger::data::{self, DataQuery};
+use colony_store::ledger::list::{self, LedgerList};
+use colony_store::ledger::{DataRow, RunRow, TaskRow, run, task};
+use colony_store::{Page, Store};
+use tokio::task::JoinSet;
+
+use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_tasks};
+use super::claim::{Claim, ClaimedTask};
+use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
+use super::data::{Delete, WriteData, check_run, delete_data, tag_data, write_data};
+use super::desk::{Desk, DeskBell};
+use super::error::{LedgerError, Missing};
+use super::keys::KeyCache;
+use super::lane::Lane;
+use super::release::{Heartbeat, HeldLease, renew};
+use super::signals::Signals;
+use super::upkeep::{self, Alarm};
+
+/// How often a wait for a task's end looks at the row without being told: another queen of the
+/// same database may have changed it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// The use-cases of the Runs API. Cheap to clone; its loops end with its last handle.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    signals: Signals,
+    keys: KeyCache,
+    runs: Lane<RunRow, RunRow>,
+    tasks: Lane<NewTasks, Vec<CreatedTask>>,
+    changes: Lane<Changes, Changed>,
+    data: Lane<DataRow, DataRow>,
+    _loops: JoinSet<()>,
+}
+
+impl Ledger {
+    /// Starts the ledger on the current runtime.
+    pub fn start(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+        let (bell, receiver) = DeskBell::new();
+        let signals = Signals::new(bell, Alarm::new());
+        let mut loops = JoinSet::new();
+        let desk = Desk::new(store.clone(), Arc::clone(&clock), signals.clone(), receiver);
+        loops.spawn(desk.run());
+        loops.spawn(upkeep::run(
+            store.clone(),
+            Arc::clone(&clock),
+            signals.clone(),
+        ));
+        let created = signals.clone();
+        let tasks = Lane::start(
+            store.clone(),
+            create_tasks,
+            move |tasks: &Vec<CreatedTask>| {
+                let new = tasks.iter().filter(|task| !task.existed);
+                created.tasks_changed(new.map(|task| &task.row));
+            },
+        );
+        let changed = signals.clone();
+        let changes = Lane::start(store.clone(), change_tasks, move |tasks: &Changed| {
+            changed.tasks_changed(tasks.iter().flatten());
+        });
+        Self {
+            inner: Arc::new(Inner {
+                runs: Lane::start(store.clone(), create_runs, |_| {}),
+                data: Lane::start(store.clone(), write_data, |_| {}),
+                tasks,
+                changes,
+                store,
+                clock,
+                ids,
+                signals,
+                keys: KeyCache::default(),
+                _loops: loops,
+            }),
+        }
+    }
+
+    /// Creates a run (7.1).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn create_run(&self, new: CreateRun) -> Result<RunRow, LedgerError> {
+        let id = RunId::new(self.ids().next_uuid());
+        self.inner.runs.run(new.row(id, self.now())).await
+    }
+
+    /// A run (7.2).
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or the database failed.
+    pub async fn run(&self, org_id: &str, id: RunId) -> Result<RunRow, LedgerError> {
+        let org_id = org_id.to_owned();
+        let found = self.store().read(move |tx| run::find_run(tx, &org_id, id));
+        found.await?.ok_or(LedgerError::missing(Missing::Run))
+    }
+
+    /// Changes a run (7.3).
+    ///
+    /// # Errors
+    ///
+    /// It is missing or owned by a job, or the database failed.
+    pub async fn change_run(
+        &self,
+        org_id: &str,
+        id: RunId,
+        change: RunChange,
+    ) -> Result<RunRow, LedgerError> {
+        let (org_id, now) = (org_id.to_owned(), self.now());
+        let row = self
+            .store()
+            .write(move |tx| change_run(tx, &org_id, id, &change, now))
+            .await?;
+        self.signals().run_changed(id);
+        Ok(row)
+    }
+
+    /// A page of runs (7.4).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn list_runs(&self, query: LedgerList) -> Result<Page<RunRow>, LedgerError> {
+        Ok(self
+            .store()
+            .read(move |tx| list::list_runs(tx, &query))
+            .await?)
+    }
+
+    /// Creates tasks, all or none (7.5).
+    ///
+    /// # Errors
+    ///
+    /// A run or parent is missing, or the database failed.
+    pub async fn create_tasks(&self, new: CreateTasks) -> Result<Vec<CreatedTask>, LedgerError> {
+        let ids = self.ids();
+        let rows = new.rows(|| TaskId::new(ids.next_uuid()), self.now());
+        self.inner.tasks.run(rows).await
+    }
+
+    /// A task (7.6).
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or the database failed.
+    pub async fn task(&self, org_id: &str, id: TaskId) -> Result<TaskRow, LedgerError> {
+        let org_id = org_id.to_owned();
+        let found = self
+            .store()
+            .read(move |tx| task::find_task(tx, &org_id, id));
+        found.await?.ok_or(LedgerError::missing(Missing::Task))
+    }
+
+    /// A task once it has ended, or as it is when the wait is over.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or the database failed.
+    pub async fn wait_for_task(
+        &self,
+        org_id: &str,
+        id: TaskId,
+        wait: Duration,
+    ) -> Result<TaskRow, LedgerError> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let watch = self.signals().watch_task(id);
+            let changed = watch.notified();
+            tokio::pin!(changed);
+            // Before looking, so that no change is missed.
+            changed.as_mut().enable();
+            let row = self.task(org_id, id).await?;
+            if row.status.is_terminal() || tokio::time::Instant::now() >= deadline {
+                return Ok(row);
+            }
+            let again = (tokio::time::Instant::now() + LOOK_AGAIN).min(deadline);
+            // Either way the row is looked at again.
+            let _ = tokio::time::timeout_at(again, changed).await;
+        }
+    }
+
+    /// Changes tasks, each with an outcome of its own (7.7).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn change_tasks(&self, items: Vec<ChangeTask>) -> Result<Changed, LedgerError> {
+        let now = self.now();
+        self.inner.changes.run(Changes { items, now }).await
+    }
+
+    /// A page of tasks (7.8).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn list_tasks(&self, query: LedgerList) -> Result<Page<TaskRow>, LedgerError> {
+        Ok(self
+            .store()
+            .read(move |tx| list::list_tasks(tx, &query))
+            .await?)
+    }
+
+    /// Claims tasks, waiting for the first one as long as the claim says.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, LedgerError> {
+        self.signals().bell.claim(claim).await
+    }
+
+    /// Renews leases.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn heartbeat(&self, beat: Heartbeat) -> Result<Vec<HeldLease>, LedgerError> {
+        let now = self.now();
+        Ok(self.store().write(move |tx| renew(tx, &beat, now)).await?)
+    }
+
+    /// Writes an entry of run data (7.9).
+    ///
+    /// # Errors
+    ///
+    /// Run or task is missing, or the database failed.
+    pub async fn write_data(&self, new: WriteData) -> Result<DataRow, LedgerError> {
+        let id = RunDataId::new(self.ids().next_uuid());
+        self.inner.data.run(new.row(id, self.now())).await
+    }
+
+    /// Finds entries of run data (7.10, 9).
+    ///
+    /// # Errors
+    ///
+    /// The run is missing, or the database failed.
+    pub async fn query_data(
+        &self,
+        org_id: &str,
+        run_id: RunId,
+        query: DataQuery,
+    ) -> Result<Page<DataRow>, LedgerError> {
+        let org_id = org_id.to_owned();
+        self.store()
+            .read(move |tx| {
+                check_run(tx, &org_id, run_id)?;
+                Ok(data::query_data(tx, run_id, &query)?)
+            })
+            .await
+    }
+
+    /// Changes the tags of an entry (7.11).
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or the database failed.
+    pub async fn tag_data(
+        &self,
+        org_id: &str,
+        place: (RunId, RunDataId),
+        (add, remove): (Vec<String>, Vec<String>),
+    ) -> Result<DataRow, LedgerError> {
+        let (org_id, now) = (org_id.to_owned(), self.now());
+        self.store()
+            .write(move |tx| tag_data(tx, &org_id, place, (&add, &remove), now))
+            .await
+    }
+
+    /// Deletes entries of run data (7.12); returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Nothing matches, or the database failed.
+    pub async fn delete_data(
+        &self,
+        org_id: &str,
+        run_id: RunId,
+        delete: Delete,
+    ) -> Result<u64, LedgerError> {
+        let org_id = org_id.to_owned();
+        self.store()
+            .write(move |tx| delete_data(tx, &org_id, run_id, &delete))
+            .await
+    }
+
+    /// Whether the database answers.
+    pub async fn is_healthy(&self) -> bool {
+        let answer = self
+            .store()
+            .read(|tx| tx.query_one("SELECT 1", &[]).map(|_| ()));
+        answer.await.is_ok()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(super) fn ids(&self) -> Arc<dyn IdSource> {
+        Arc::clone(&self.inner.ids)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.inner.signals
+    }
+
+    pub(super) fn keys(&self) -> &KeyCache {
+        &self.inner.keys
+    }
+}

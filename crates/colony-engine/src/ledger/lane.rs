@@ -1,0 +1,95 @@
+//! A lane: what concurrent callers want of one kind goes into one transaction.
+
+use std::sync::Arc;
+
+use colony_store::{Store, StoreError, Tx};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::LedgerError;
+
+/// The most operations in one transaction: more would only make the first ones wait.
+const GROUP_MAX: usize = 256;
+
+/// Operations that may wait before callers wait too.
+const QUEUE_LENGTH: usize = 4096;
+
+/// What a transaction makes of each of its operations.
+pub(super) type Outs<Out> = Result<Vec<Result<Out, LedgerError>>, StoreError>;
+
+type Reply<Out> = oneshot::Sender<Result<Out, LedgerError>>;
+
+/// Takes operations and groups those that wait together.
+pub(super) struct Lane<Op, Out> {
+    sender: mpsc::Sender<(Op, Reply<Out>)>,
+}
+
+impl<Op: Send + Sync + 'static, Out: Send + 'static> Lane<Op, Out> {
+    /// Starts a lane. `after` is called with each result that was committed, also when its caller
+    /// has gone away.
+    pub(super) fn start(
+        store: Store,
+        run: fn(&mut Tx<'_>, &[Op]) -> Outs<Out>,
+        after: impl Fn(&Out) + Send + 'static,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        tokio::spawn(drive(store, receiver, run, after));
+        Self { sender }
+    }
+
+    /// Runs an operation, together with others.
+    pub(super) async fn run(&self, op: Op) -> Result<Out, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.sender.send((op, reply)).await;
+        sent.map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+async fn drive<Op: Send + Sync + 'static, Out: Send + 'static>(
+    store: Store,
+    mut receiver: mpsc::Receiver<(Op, Reply<Out>)>,
+    run: fn(&mut Tx<'_>, &[Op]) -> Outs<Out>,
+    after: impl Fn(&Out) + Send + 'static,
+) {
+    while let Some((op, reply)) = receiver.recv().await {
+        let (mut ops, mut replies) = (vec![op], vec![reply]);
+        while ops.len() < GROUP_MAX
+            && let Ok((op, reply)) = receiver.try_recv()
+        {
+            ops.push(op);
+            replies.push(reply);
+        }
+        let outs = commit(&store, Arc::new(ops), run).await;
+        for (out, reply) in outs.into_iter().zip(replies) {
+            if let Ok(out) = &out {
+                after(out);
+            }
+            // The caller may have gone away; the outcome stands all the same.
+            let _ = reply.send(out);
+        }
+    }
+}
+
+/// One result for each operation. When the transaction of several fails, each gets one of its own,
+/// so that only the guilty one fails.
+async fn commit<Op: Send + Sync + 'static, Out: Send + 'static>(
+    store: &Store,
+    ops: Arc<Vec<Op>>,
+    run: fn(&mut Tx<'_>, &[Op]) -> Outs<Out>,
+) -> Vec<Result<Out, LedgerError>> {
+    let all = Arc::clone(&ops);
+    let grouped = store.write(move |tx| run(tx, &all)).await;
+    if let Ok(outs) = grouped {
+        return outs;
+    }
+    let mut outs = Vec::with_capacity(ops.len());
+    for index in 0..ops.len() {
+        let ops = Arc::clone(&ops);
+        let alone = store
+            .write(move |tx| run(tx, &ops[index..=index]))
+            .await
+            .map(|mut outs| outs.pop().unwrap_or(Err(LedgerError::Closed)));
+        outs.push(alone.unwrap_or_else(|error| Err(error.into())));
+    }
+    outs
+}

@@ -1,0 +1,173 @@
+//! Leases after the claim: renewing, giving back, and what happens when they run out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use colony_core::id::{AttemptRef, TaskId};
+use colony_core::state::TaskStatus;
+use colony_core::time::Timestamp;
+use colony_store::ledger::{TaskRow, Waiting, lease, offer};
+use colony_store::{Store, StoreError, Tx};
+use serde_json::json;
+
+use super::claim::ClaimedTask;
+use super::signals::Signals;
+use super::work::{Entry, Work};
+
+/// The most leases that are ended in one transaction.
+const EXPIRED_MAX: u32 = 256;
+
+/// A worker renews leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Owner.
+    pub org_id: String,
+    /// The leases.
+    pub leases: Vec<AttemptRef>,
+    /// How long they last from now on.
+    pub lease: Duration,
+}
+
+/// What became of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLease {
+    /// The lease.
+    pub attempt: AttemptRef,
+    /// When it ends; none when it is over already.
+    pub expires_at: Option<Timestamp>,
+    /// Where the task is; none when it is unknown.
+    pub status: Option<TaskStatus>,
+    /// The worker should stop: someone asked for it, or the lease is over.
+    pub stop: bool,
+}
+
+pub(super) fn renew(
+    tx: &mut Tx<'_>,
+    beat: &Heartbeat,
+    now: Timestamp,
+) -> Result<Vec<HeldLease>, StoreError> {
+    let expires_at = now.after(beat.lease);
+    let mut wanted = beat.leases.clone();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let renewed: BTreeSet<AttemptRef> = lease::renew(tx, &beat.org_id, &wanted, expires_at)?
+        .into_iter()
+        .collect();
+    let ids: Vec<TaskId> = wanted.iter().map(|attempt| attempt.task_id).collect();
+    let states = lease::states_of(tx, &beat.org_id, &ids)?;
+    Ok((beat.leases.iter())
+        .map(|attempt| {
+            let current = renewed.contains(attempt);
+            HeldLease {
+                attempt: *attempt,
+                expires_at: current.then_some(expires_at),
+                status: states.get(&attempt.task_id).copied(),
+                stop: !current,
+            }
+        })
+        .collect())
+}
+
+/// Puts tasks back that were claimed for someone who has gone.
+pub(super) async fn give_back(
+    store: &Store,
+    signals: &Signals,
+    tasks: Vec<ClaimedTask>,
+    now: Timestamp,
+) {
+    let attempts: Vec<AttemptRef> = (tasks.iter())
+        .map(|task| AttemptRef {
+            task_id: task.row.id,
+            epoch: task.row.epoch,
+        })
+        .collect();
+    let rows = store
+        .write(move |tx| {
+            let ids: Vec<TaskId> = attempts.iter().map(|attempt| attempt.task_id).collect();
+            let mut work = Work::lock(tx, &ids)?;
+            for attempt in &attempts {
+                if let Some(entry) = work.get(attempt.task_id) {
+                    give_back_one(entry, *attempt, now);
+                }
+            }
+            work.save(tx, now)
+        })
+        .await;
+    match rows {
+        Ok(rows) => signals.tasks_changed(rows.iter()),
+        // Their leases run out.
+        Err(error) => tracing::warn!("failed to give tasks back: {error}"),
+    }
+}
+
+fn give_back_one(entry: &mut Entry, attempt: AttemptRef, now: Timestamp) {
+    let held = (entry.task.lease.as_ref()).is_some_and(|lease| lease.epoch == attempt.epoch);
+    if held {
+        entry.end_lease("given_back", "", now);
+        entry.set_status(TaskStatus::Queued, now);
+        entry.wait(Some(Waiting::Offered));
+        entry.touch(now);
+    }
+}
+
+/// What one round of upkeep did.
+pub(super) struct Round {
+    /// The tasks that changed.
+    pub(super) rows: Vec<TaskRow>,
+    /// When the next round is due.
+    pub(super) next_due: Option<Timestamp>,
+}
+
+/// Ends leases that ran out, and offers tasks whose delay is over.
+pub(super) fn upkeep(tx: &mut Tx<'_>, now: Timestamp) -> Result<Round, StoreError> {
+    let mut ids = lease::expired(tx, now, EXPIRED_MAX)?;
+    ids.extend(offer::due_tasks(tx, now, EXPIRED_MAX)?);
+    let mut rows = Vec::new();
+    if !ids.is_empty() {
+        let mut work = Work::lock(tx, &ids)?;
+        for id in ids {
+            if let Some(entry) = work.get(id) {
+                expire(entry, now);
+                offer_due(entry, now);
+            }
+        }
+        rows = work.save(tx, now)?;
+    }
+    let next_due = lease::next_due(tx)?;
+    Ok(Round { rows, next_due })
+}
+
+fn offer_due(entry: &mut Entry, now: Timestamp) {
+    if let Some(Waiting::Delayed(due_at)) = entry.task.row.waiting
+        && due_at <= now
+    {
+        entry.wait(Some(Waiting::Offered));
+        entry.touch(now);
+    }
+}
+
+/// A lease ran out: the task is tried again, or fails when it was tried often enough.
+fn expire(entry: &mut Entry, now: Timestamp) {
+    let Some(lease) = &entry.task.lease else {
+        return;
+    };
+    if lease.expires_at > now {
+        return;
+    }
+    let message = format!(
+        "lease expired: worker {} did not renew it in time",
+        lease.holder
+    );
+    let retries_left = entry.task.row.marks.retry_count < entry.task.row.max_retries;
+    entry.end_lease("lost", &message, now);
+    if retries_left {
+        entry.set_status(TaskStatus::Retrying, now);
+        entry.wait(Some(Waiting::Offered));
+    } else {
+        entry.set_status(TaskStatus::Failed, now);
+        let error = json!({ "code": "LEASE_EXPIRED", "message": message });
+        entry.task.row.error = Some(error.to_string());
+        entry.wait(None);
+    }
+    entry.touch(now);
+}

@@ -1,0 +1,96 @@
+//! Who wants to know of a change: waiting claims, the upkeep loop, watchers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use colony_core::id::{RunId, TaskId};
+use colony_store::ledger::{TaskRow, Waiting};
+use tokio::sync::{Notify, broadcast};
+
+use super::desk::DeskBell;
+use super::upkeep::Alarm;
+
+/// Changes that a slow watcher of a run may fall behind before it looks at the rows again.
+const CHANGES_BUFFERED: usize = 256;
+
+/// What happened in a run.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// A task is there or changed.
+    Task(Arc<TaskRow>),
+    /// The run's own row changed.
+    Run,
+}
+
+/// Tells those who wait. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Signals {
+    pub(super) bell: DeskBell,
+    pub(super) alarm: Alarm,
+    runs: Arc<Mutex<HashMap<RunId, broadcast::Sender<Change>>>>,
+    tasks: Arc<Mutex<HashMap<TaskId, Arc<Notify>>>>,
+}
+
+impl Signals {
+    pub(super) fn new(bell: DeskBell, alarm: Alarm) -> Self {
+        Self {
+            bell,
+            alarm,
+            runs: Arc::default(),
+            tasks: Arc::default(),
+        }
+    }
+
+    /// Tasks were created or changed, and with them perhaps the counters of their runs.
+    pub(super) fn tasks_changed<'t>(&self, rows: impl Iterator<Item = &'t TaskRow>) {
+        for row in rows {
+            match row.waiting {
+                Some(Waiting::Offered) => self.bell.ring(&row.org_id, &row.kind),
+                Some(Waiting::Delayed(due_at)) => self.alarm.set(due_at),
+                None => {}
+            }
+            self.tell_run(row.run_id, || Change::Task(Arc::new(row.clone())));
+            self.tell_run(row.run_id, || Change::Run);
+            if let Some(notify) = lock(&self.tasks).get(&row.id) {
+                notify.notify_waiters();
+            }
+        }
+    }
+
+    /// The run's own row changed.
+    pub(super) fn run_changed(&self, id: RunId) {
+        self.tell_run(id, || Change::Run);
+    }
+
+    fn tell_run(&self, id: RunId, change: impl FnOnce() -> Change) {
+        let mut runs = lock(&self.runs);
+        if let Some(sender) = runs.get(&id)
+            && sender.send(change()).is_err()
+        {
+            // The last watcher has gone.
+            runs.remove(&id);
+        }
+    }
+
+    /// Follows a run from now on.
+    pub(super) fn watch_run(&self, id: RunId) -> broadcast::Receiver<Change> {
+        let mut runs = lock(&self.runs);
+        runs.retain(|_, sender| sender.receiver_count() > 0);
+        runs.entry(id)
+            .or_insert_with(|| broadcast::channel(CHANGES_BUFFERED).0)
+            .subscribe()
+    }
+
+    /// Is notified of changes of a task from now on.
+    pub(super) fn watch_task(&self, id: TaskId) -> Arc<Notify> {
+        let mut tasks = lock(&self.tasks);
+        // Entries that only this table holds are of watchers that have gone.
+        tasks.retain(|_, notify| Arc::strong_count(notify) > 1);
+        Arc::clone(tasks.entry(id).or_default())
+    }
+}
+
+/// A panic elsewhere leaves tables of watchers as usable as before.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,107 @@
+//! The Runs API over HTTP, on both databases.
+//!
+//! `cargo xtask bench runs-api [-- SECONDS [WAITING]]`: seconds for each measurement (2), and the
+//! longest queue that is measured (1 000 000). The server is a process of its own, as its memory is
+//! measured too; load and server share the machine.
+
+mod connection;
+mod load;
+mod operations;
+mod process;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use colony_testkit::TestPostgres;
+
+use load::{Line, Measured};
+use process::Process;
+
+/// Connections of the closed loops over single operations.
+const CONNECTIONS: [usize; 3] = [1, 32, 256];
+
+/// Callers of the life cycles.
+const CALLERS: usize = 64;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, database, ..] = arguments.as_slice()
+        && word == "serve"
+    {
+        return process::serve(database);
+    }
+    let numbers: Vec<u64> = arguments
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    let time = Duration::from_secs(numbers.first().copied().unwrap_or(2));
+    let waiting_max = numbers.get(1).copied().unwrap_or(1_000_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a machine for benchmarks has room for a runtime");
+    let directory = tempfile::tempdir().expect("a machine for benchmarks has room for a directory");
+    let sqlite = format!("sqlite:{}", directory.path().join("colony.db").display());
+    let postgres = TestPostgres::create("bench_runs_api");
+    Line::head();
+    for (name, database) in [("SQLite", sqlite.as_str()), ("PostgreSQL", postgres.url())] {
+        runtime.block_on(measure(name, database, time, waiting_max));
+    }
+}
+
+async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64) {
+    let process = Process::start(database);
+    let line = |what: &str, callers: usize, measured: &Measured| {
+        let resident = process.resident_mib();
+        Line {
+            database: name,
+            what,
+            callers,
+            measured,
+            resident,
+        }
+        .print();
+    };
+    let place = operations::prepare(process.address).await;
+    for operation in operations::ALL {
+        for callers in CONNECTIONS {
+            let measured = load::closed_loop(process.address, callers, time, {
+                let place = Arc::clone(&place);
+                move |connection, turn| {
+                    let place = Arc::clone(&place);
+                    async move { operation.run(connection, &place, turn).await }
+                }
+            });
+            line(operation.name(), callers, &measured.await);
+        }
+    }
+    for batch in [1, 100] {
+        let what = format!("create + claim + complete, {batch} a call");
+        let measured = load::closed_loop(process.address, CALLERS, time, {
+            let place = Arc::clone(&place);
+            move |connection, turn| {
+                let place = Arc::clone(&place);
+                async move { operations::lifecycle(connection, &place, turn, batch).await }
+            }
+        });
+        line(&what, CALLERS, &measured.await.times(batch));
+    }
+    let mut filled = 0;
+    for waiting in [1_000, 100_000, 1_000_000]
+        .into_iter()
+        .filter(|n| *n <= waiting_max)
+    {
+        operations::fill(process.address, &place, waiting - filled).await;
+        filled = waiting;
+        let what = format!("claim + report, {waiting} waiting");
+        let measured = load::closed_loop(process.address, CALLERS, time, {
+            let place = Arc::clone(&place);
+            move |connection, turn| {
+                let place = Arc::clone(&place);
+                async move { operations::claim_and_report(connection, &place, turn).await }
+            }
+        });
+        line(&what, CALLERS, &measured.await);
+    }
+}

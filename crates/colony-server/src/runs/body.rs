@@ -1,0 +1,186 @@
+//! Bodies of requests (`foreman-api` 1.3).
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+
+use super::refusal::Refusal;
+
+/// The largest body.
+const BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// The deepest nesting of arrays and objects.
+const DEPTH_MAX: usize = 512;
+
+/// A parsed body.
+pub(super) struct Parsed {
+    /// As it was sent, for the hash of a request.
+    pub(super) raw: Bytes,
+    /// An object, or an array, which is refused later.
+    pub(super) value: Value,
+}
+
+/// Reads and parses a body.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    timeout: Duration,
+) -> Result<Parsed, Refusal> {
+    let raw = match tokio::time::timeout(timeout, collect(headers, body)).await {
+        Ok(raw) => raw?,
+        Err(_) => return Err(Refusal::TooSlow),
+    };
+    let value = parse(headers, &raw)?;
+    Ok(Parsed { raw, value })
+}
+
+async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BYTES_MAX) {
+        return Err(Refusal::TooLarge);
+    }
+    let mut stream = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = stream.next().await {
+        // A connection that breaks is nobody to answer; the text does not matter.
+        let chunk = chunk.map_err(|_| Refusal::MalformedJson)?;
+        if bytes.len() + chunk.len() > BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn parse(headers: &HeaderMap, raw: &[u8]) -> Result<Value, Refusal> {
+    let encoded = headers.get(header::CONTENT_ENCODING);
+    if encoded.is_some_and(|encoding| encoding != "identity") {
+        return Err(Refusal::MalformedJson);
+    }
+    let text = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
+    if raw.is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    if !is_json(headers) || nesting(text) > DEPTH_MAX {
+        return Err(Refusal::MalformedJson);
+    }
+    match parse_value(text) {
+        Some(value @ (Value::Object(_) | Value::Array(_))) => Ok(value),
+        Some(_) | None => Err(Refusal::MalformedJson),
+    }
+}
+
+fn parse_value(text: &[u8]) -> Option<Value> {
+    let mut parser = serde_json::Deserializer::from_slice(text);
+    // Its own limit is too low; ours was checked before.
+    parser.disable_recursion_limit();
+    let value = Value::deserialize(&mut parser).ok()?;
+    parser.end().ok()?;
+    Some(value)
+}
+
+/// `application/json` in UTF-8, or nothing said.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let mut parts = text.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let utf8 = parts.all(|part| match part.split_once('=') {
+        Some((name, charset)) if name.eq_ignore_ascii_case("charset") => {
+            let charset = charset.trim_matches('"');
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+        }
+        Some(_) | None => true,
+    });
+    (kind.is_empty() || kind.eq_ignore_ascii_case("application/json")) && utf8
+}
+
+/// How deep arrays and objects are nested, without recursion.
+fn nesting(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_looks_past_text() {
+        for (text, expected) in [
+            ("{}", 1),
+            ("[[1],[2]]", 2),
+            (r#"{"a":"[[[["}"#, 1),
+            (r#"{"a":"\"[["}"#, 1),
+            (r#"["\\",[1]]"#, 2),
+        ] {
+            assert_eq!(nesting(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_read_and_bodies_that_are_not() {
+        let none = HeaderMap::new();
+        for (text, fine) in [
+            ("", true),
+            ("{}", true),
+            ("[1]", true),
+            ("\u{FEFF}{\"a\":1}", true),
+            ("null", false),
+            ("5", false),
+            ("\"x\"", false),
+            ("{", false),
+            ("{} x", false),
+            (r#"{"a":"\ud800"}"#, false),
+            (r#"{"a":"\u0000"}"#, true),
+        ] {
+            assert_eq!(parse(&none, text.as_bytes()).is_ok(), fine, "{text}");
+        }
+        let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(&none, deep(500).as_bytes()).is_ok());
+        assert!(parse(&none, deep(512).as_bytes()).is_err());
+        assert!(parse(&none, deep(5_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn types_of_content() {
+        for (kind, fine) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json; charset=\"utf8\"; x=y", true),
+            ("application/json; charset=latin1", false),
+            ("text/plain", false),
+            ("application/x-www-form-urlencoded", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            assert_eq!(is_json(&headers), fine, "{kind}");
+        }
+    }
+}

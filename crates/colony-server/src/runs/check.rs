@@ -1,0 +1,379 @@
+//! Checking the members of bodies (`foreman-api` 5.3). All problems are found at once.
+
+use serde_json::{Map, Value, json};
+
+use super::refusal::Refusal;
+
+/// The members of a body, taken out one by one, and the problems found on the way.
+pub(super) struct Fields {
+    map: Map<String, Value>,
+    path: Vec<Value>,
+    problems: Vec<Value>,
+}
+
+/// The bounds of a text's length, in UTF-16 code units.
+#[derive(Clone, Copy)]
+pub(super) struct Length(pub(super) usize, pub(super) usize);
+
+/// From 1 to 255, as most texts.
+pub(super) const NAME: Length = Length(1, 255);
+
+/// What JSON calls the type of a value.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The problem of a value of the wrong type.
+pub(super) fn wrong_type(path: &[Value], expected: &str, received: &str) -> Value {
+    let message = match received {
+        "undefined" => "Required".to_owned(),
+        received => format!("Expected {expected}, received {received}"),
+    };
+    json!({
+        "code": "invalid_type", "expected": expected, "received": received,
+        "path": path, "message": message,
+    })
+}
+
+/// The problem of a number out of bounds.
+pub(super) fn number_out_of_bounds(path: &[Value], minimum: bool, bound: i64) -> Value {
+    let (code, member, words) = if minimum {
+        ("too_small", "minimum", "greater")
+    } else {
+        ("too_big", "maximum", "less")
+    };
+    json!({
+        "code": code, member: bound, "type": "number", "inclusive": true, "exact": false,
+        "path": path, "message": format!("Number must be {words} than or equal to {bound}"),
+    })
+}
+
+/// The problem of a text that is no UUID.
+pub(super) fn not_a_uuid(path: &[Value]) -> Value {
+    json!({
+        "code": "invalid_string", "validation": "uuid", "path": path, "message": "Invalid uuid",
+    })
+}
+
+/// The problem of a text with the character U+0000.
+pub(super) fn holds_nul(path: &[Value]) -> Value {
+    json!({
+        "code": "invalid_string", "validation": "nul", "path": path,
+        "message": "String must not contain the character U+0000",
+    })
+}
+
+/// A problem in words.
+pub(super) fn custom(path: &[Value], message: &str) -> Value {
+    json!({ "code": "custom", "path": path, "message": message })
+}
+
+/// The problem of a word that is none of an enumeration.
+pub(super) fn wrong_word(path: &[Value], options: &[&str], received: &str) -> Value {
+    json!({
+        "code": "invalid_enum_value", "received": received, "options": options, "path": path,
+        "message": format!(
+            "Invalid enum value. Expected {}, received '{received}'", alternatives(options)
+        ),
+    })
+}
+
+fn alternatives(options: &[&str]) -> String {
+    let quoted: Vec<String> = options.iter().map(|word| format!("'{word}'")).collect();
+    quoted.join(" | ")
+}
+
+/// Problems of a text's length.
+pub(super) fn check_length(path: &[Value], text: &str, length: Length) -> Option<Value> {
+    let units = text.encode_utf16().count();
+    let Length(minimum, maximum) = length;
+    let (code, member, bound, words) = if units < minimum {
+        ("too_small", "minimum", minimum, "at least")
+    } else if units > maximum {
+        ("too_big", "maximum", maximum, "at most")
+    } else if text.contains('\0') {
+        return Some(holds_nul(path));
+    } else {
+        return None;
+    };
+    Some(json!({
+        "code": code, member: bound, "type": "string", "inclusive": true, "exact": false,
+        "path": path, "message": format!("String must contain {words} {bound} character(s)"),
+    }))
+}
+
+impl Fields {
+    /// The members of a body.
+    pub(super) fn new(body: Value) -> Result<Self, Refusal> {
+        match body {
+            Value::Object(map) => Ok(Self::at(map, Vec::new())),
+            other => {
+                let problem = wrong_type(&[], "object", type_name(&other));
+                Err(Refusal::Invalid(vec![problem]))
+            }
+        }
+    }
+
+    fn at(map: Map<String, Value>, path: Vec<Value>) -> Self {
+        Self {
+            map,
+            path,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Refuses when any problem was found.
+    pub(super) fn finish(self) -> Result<(), Refusal> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::Invalid(self.problems))
+        }
+    }
+
+    fn path(&self, name: &str) -> Vec<Value> {
+        let mut path = self.path.clone();
+        path.push(Value::from(name));
+        path
+    }
+
+    fn wrong(&mut self, name: &str, expected: &str, received: &str) {
+        let problem = wrong_type(&self.path(name), expected, received);
+        self.problems.push(problem);
+    }
+
+    /// Any JSON, as text. Must be there.
+    pub(super) fn json(&mut self, name: &str) -> String {
+        match self.map.remove(name) {
+            Some(value) => value.to_string(),
+            None => {
+                self.wrong(name, "any", "undefined");
+                String::new()
+            }
+        }
+    }
+
+    /// Any JSON, as text; an inner `None` for null, which clears.
+    pub(super) fn clearable(&mut self, name: &str) -> Option<Option<String>> {
+        self.map.remove(name).map(|value| match value {
+            Value::Null => None,
+            value => Some(value.to_string()),
+        })
+    }
+
+    /// An object, as text.
+    pub(super) fn object(&mut self, name: &str) -> Option<String> {
+        match self.map.remove(name)? {
+            value @ Value::Object(_) => Some(value.to_string()),
+            other => {
+                self.wrong(name, "object", type_name(&other));
+                None
+            }
+        }
+    }
+
+    /// A text that may be absent.
+    pub(super) fn text(&mut self, name: &str, length: Length) -> Option<String> {
+        match self.map.remove(name)? {
+            Value::String(text) => match check_length(&self.path(name), &text, length) {
+                Some(problem) => {
+                    self.problems.push(problem);
+                    None
+                }
+                None => Some(text),
+            },
+            other => {
+                self.wrong(name, "string", type_name(&other));
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text(&mut self, name: &str, length: Length) -> String {
+        if !self.map.contains_key(name) {
+            self.wrong(name, "string", "undefined");
+        }
+        self.text(name, length).unwrap_or_default()
+    }
+
+    /// A UUID that may be absent, with the text as given.
+    pub(super) fn uuid<T: std::str::FromStr>(&mut self, name: &str) -> Option<(T, String)> {
+        match self.map.remove(name)? {
+            Value::String(text) => match text.parse() {
+                Ok(id) => Some((id, text)),
+                Err(_) => {
+                    let problem = not_a_uuid(&self.path(name));
+                    self.problems.push(problem);
+                    None
+                }
+            },
+            other => {
+                self.wrong(name, "string", type_name(&other));
+                None
+            }
+        }
+    }
+
+    /// A UUID that must be there.
+    pub(super) fn required_uuid<T: std::str::FromStr>(
+        &mut self,
+        name: &str,
+    ) -> Option<(T, String)> {
+        if !self.map.contains_key(name) {
+            self.wrong(name, "string", "undefined");
+        }
+        self.uuid(name)
+    }
+
+    /// One of the words of an enumeration.
+    pub(super) fn word<T: std::str::FromStr>(&mut self, name: &str, options: &[&str]) -> Option<T> {
+        match self.map.remove(name)? {
+            Value::String(word) => match word.parse() {
+                Ok(value) => Some(value),
+                Err(_) => {
+                    let problem = wrong_word(&self.path(name), options, &word);
+                    self.problems.push(problem);
+                    None
+                }
+            },
+            other => {
+                self.wrong(name, &alternatives(options), type_name(&other));
+                None
+            }
+        }
+    }
+
+    /// An integer within bounds.
+    pub(super) fn integer(&mut self, name: &str, minimum: i64, maximum: i64) -> Option<i64> {
+        let value = self.any_integer(name)?;
+        let path = self.path(name);
+        if value < minimum {
+            (self.problems).push(number_out_of_bounds(&path, true, minimum));
+        } else if value > maximum {
+            (self.problems).push(number_out_of_bounds(&path, false, maximum));
+        }
+        Some(value)
+    }
+
+    /// An integer of any size; absurd ones become the nearest that can be held.
+    pub(super) fn any_integer(&mut self, name: &str) -> Option<i64> {
+        match self.map.remove(name)? {
+            Value::Number(number) => {
+                let whole = number.as_f64().filter(|value| value.fract() == 0.0);
+                match (number.as_i64(), whole) {
+                    (Some(value), _) => Some(value),
+                    // Saturates at the bounds.
+                    (None, Some(value)) => Some(value as i64),
+                    (None, None) => {
+                        self.wrong(name, "integer", "float");
+                        None
+                    }
+                }
+            }
+            other => {
+                self.wrong(name, "number", type_name(&other));
+                None
+            }
+        }
+    }
+
+    /// An array of texts.
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let values = self.array(name)?;
+        let mut texts = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            let mut path = self.path(name);
+            path.push(Value::from(index));
+            match value {
+                Value::String(text) if text.contains('\0') => {
+                    self.problems.push(holds_nul(&path));
+                }
+                Value::String(text) => texts.push(text),
+                other => {
+                    let problem = wrong_type(&path, "string", type_name(&other));
+                    self.problems.push(problem);
+                }
+            }
+        }
+        Some(texts)
+    }
+
+    /// An array of texts that must be there, with bounds of its length.
+    pub(super) fn required_texts(&mut self, name: &str, length: Length) -> Vec<String> {
+        if !self.map.contains_key(name) {
+            self.wrong(name, "array", "undefined");
+        }
+        let texts = self.texts(name);
+        if let Some(texts) = &texts {
+            self.check_count(name, texts.len(), length);
+        }
+        texts.unwrap_or_default()
+    }
+
+    /// An array of objects that must be there; each is checked by `check`.
+    pub(super) fn required_objects<T>(
+        &mut self,
+        name: &str,
+        length: Length,
+        mut check: impl FnMut(&mut Self) -> T,
+    ) -> Vec<T> {
+        if !self.map.contains_key(name) {
+            self.wrong(name, "array", "undefined");
+            return Vec::new();
+        }
+        let Some(values) = self.array(name) else {
+            return Vec::new();
+        };
+        self.check_count(name, values.len(), length);
+        let mut result = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            let mut path = self.path(name);
+            path.push(Value::from(index));
+            match value {
+                Value::Object(map) => {
+                    let mut fields = Self::at(map, path);
+                    result.push(check(&mut fields));
+                    self.problems.append(&mut fields.problems);
+                }
+                other => {
+                    let problem = wrong_type(&path, "object", type_name(&other));
+                    self.problems.push(problem);
+                }
+            }
+        }
+        result
+    }
+
+    fn array(&mut self, name: &str) -> Option<Vec<Value>> {
+        match self.map.remove(name)? {
+            Value::Array(values) => Some(values),
+            other => {
+                self.wrong(name, "array", type_name(&other));
+                None
+            }
+        }
+    }
+
+    fn check_count(&mut self, name: &str, count: usize, Length(minimum, maximum): Length) {
+        let path = self.path(name);
+        let (code, member, bound, words) = if count < minimum {
+            ("too_small", "minimum", minimum, "at least")
+        } else if count > maximum {
+            ("too_big", "maximum", maximum, "at most")
+        } else {
+            return;
+        };
+        self.problems.push(json!({
+            "code": code, member: bound, "type": "array", "inclusive": true, "exact": false,
+            "path": path, "message": format!("Array must contain {words} {bound} element(s)"),
+        }));
+    }
+}

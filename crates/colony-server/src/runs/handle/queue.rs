@@ -1,0 +1,184 @@
+//! The work queue: claiming, renewing, reporting. An addition to the reference API.
+
+use std::time::Duration;
+
+use colony_api::runs::{Claimed, ClaimedTask, Held, Leases, ReportResult, Reported};
+use colony_core::id::{AttemptRef, TaskId};
+use colony_engine::ledger::{ChangeTask, Claim, Command, Heartbeat, LedgerError, Outcome, TaskRow};
+
+use super::once::{perform, respond};
+use super::task::{ITEMS, lease_of, task_change};
+use super::{Answer, Call};
+use crate::runs::check::{Fields, Length, NAME};
+use crate::runs::render::text;
+use crate::runs::state::RunsState;
+
+/// Tasks in one claim.
+const LIMIT: (i64, i64, i64) = (1, 1000, 1);
+
+/// Milliseconds that a claim waits.
+const WAIT_MS: (i64, i64, i64) = (0, 60_000, 0);
+
+/// Milliseconds that a lease lasts.
+const LEASE_MS: (i64, i64, i64) = (100, 3_600_000, 30_000);
+
+/// A number within its bounds; absurd ones are clamped, and named.
+fn clamped(
+    fields: &mut Fields,
+    name: &str,
+    (minimum, maximum, default): (i64, i64, i64),
+    clamped: &mut Vec<String>,
+) -> i64 {
+    let Some(value) = fields.any_integer(name) else {
+        return default;
+    };
+    let used = value.clamp(minimum, maximum);
+    if used != value {
+        clamped.push(name.to_owned());
+    }
+    used
+}
+
+fn millis(value: i64) -> Duration {
+    Duration::from_millis(value.unsigned_abs())
+}
+
+/// POST `/tasks/claim`.
+pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
+    let mut fields = call.fields()?;
+    let mut kinds = fields.required_texts("types", Length(1, 100));
+    let worker_id = fields.text("workerId", NAME);
+    let mut out_of_bounds = Vec::new();
+    let limit = clamped(&mut fields, "limit", LIMIT, &mut out_of_bounds);
+    let wait_ms = clamped(&mut fields, "waitMs", WAIT_MS, &mut out_of_bounds);
+    let lease_ms = clamped(&mut fields, "leaseMs", LEASE_MS, &mut out_of_bounds);
+    fields.finish()?;
+    kinds.sort_unstable();
+    kinds.dedup();
+    let once = call.once()?;
+    if let Some(once) = &once {
+        let answered = state.ledger().answered(once).await;
+        let answered = answered.map_err(|error| call.refuse(error, "Task"))?;
+        if let Some(stored) = answered {
+            return Ok(respond(stored));
+        }
+    }
+    let claim = Claim {
+        org_id: call.org_id.clone(),
+        kinds,
+        worker_id: worker_id.unwrap_or_else(|| "worker".to_owned()),
+        limit: u32::try_from(limit).unwrap_or(1),
+        lease: millis(lease_ms),
+        wait: millis(wait_ms),
+    };
+    let tasks = state.ledger().claim(claim).await;
+    let tasks = tasks.map_err(|error| call.refuse(error, "Task"))?;
+    let found = !tasks.is_empty();
+    let view = call.view;
+    let shown = tasks.into_iter().map(|task| ClaimedTask {
+        lease_token: AttemptRef {
+            task_id: task.row.id,
+            epoch: task.row.epoch,
+        }
+        .to_string(),
+        lease_expires_at: view.time(task.expires_at),
+        task: view.task(task.row),
+    });
+    let body = text(&Claimed {
+        tasks: shown.collect(),
+        limit,
+        wait_ms,
+        lease_ms,
+        clamped: out_of_bounds,
+    });
+    if let Some(once) = once.filter(|_| found) {
+        let remembered = state.ledger().remember(&once, 200, body.clone()).await;
+        remembered.map_err(|error| call.refuse(error, "Task"))?;
+    }
+    Ok(respond((200, body)))
+}
+
+/// POST `/tasks/heartbeat`.
+pub(super) async fn heartbeat(state: &RunsState, mut call: Call) -> Answer {
+    let mut fields = call.fields()?;
+    let tokens = fields.required_texts("leaseTokens", Length(0, 1000));
+    let lease_ms = clamped(&mut fields, "leaseMs", LEASE_MS, &mut Vec::new());
+    fields.finish()?;
+    // A token that is none stands for a lease that never was.
+    let nobody = TaskId::new(Default::default());
+    let beat = Heartbeat {
+        org_id: call.org_id.clone(),
+        leases: tokens.iter().map(|token| lease_of(token, nobody)).collect(),
+        lease: millis(lease_ms),
+    };
+    let view = call.view;
+    let render = move |outcome: &Outcome| match outcome {
+        Outcome::Leases(leases) => {
+            let held = leases.iter().zip(&tokens).map(|(held, token)| Held {
+                lease_token: token.clone(),
+                renewed: held.expires_at.is_some(),
+                lease_expires_at: held.expires_at.map(|time| view.time(time)),
+                status: held.status,
+                stop: held.stop,
+            });
+            let leases = held.collect();
+            (200, text(&Leases { leases }))
+        }
+        other => unreachable!("a heartbeat gives leases, not {other:?}"),
+    };
+    let refuse = |error| call.refuse(error, "Task");
+    perform(state, &call, Command::Heartbeat(beat), render, refuse).await
+}
+
+/// POST `/tasks/report`.
+pub(super) async fn report(state: &RunsState, mut call: Call) -> Answer {
+    let org_id = call.org_id.clone();
+    let mut fields = call.fields()?;
+    let items = fields.required_objects("reports", ITEMS, |fields| {
+        let task = fields.required_uuid::<TaskId>("taskId");
+        let change = task_change(fields);
+        let token = fields.text("leaseToken", Length(0, 255));
+        let (id, given) = task?;
+        let item = ChangeTask {
+            org_id: org_id.clone(),
+            id,
+            change,
+            lease: token.map(|token| lease_of(&token, id)),
+        };
+        Some((item, given))
+    });
+    fields.finish()?;
+    let (items, given): (Vec<ChangeTask>, Vec<String>) = items.into_iter().flatten().unzip();
+    let render = move |outcome: &Outcome| match outcome {
+        Outcome::Reported(results) => {
+            let results = results.iter().zip(&given);
+            let results = results.map(|(result, id)| report_result(result, id));
+            let results = results.collect();
+            (200, text(&Reported { results }))
+        }
+        other => unreachable!("a report gives tasks, not {other:?}"),
+    };
+    let refuse = |error| call.refuse(error, "Task");
+    perform(state, &call, Command::Report(items), render, refuse).await
+}
+
+fn report_result(result: &Result<TaskRow, LedgerError>, id: &str) -> ReportResult {
+    let (status, error) = match result {
+        Ok(row) => (Some(row.status), None),
+        Err(LedgerError::LeaseLost(row)) => {
+            (Some(row.status), Some("Lease is not current".to_owned()))
+        }
+        Err(LedgerError::OwnedByJob(row)) => (
+            Some(row.status),
+            Some("Task belongs to a job: only the holder of its lease may change it".to_owned()),
+        ),
+        Err(LedgerError::Missing { .. }) => (None, Some(format!("Task not found: {id}"))),
+        Err(_) => (None, Some("Internal server error".to_owned())),
+    };
+    ReportResult {
+        task_id: id.to_owned(),
+        accepted: error.is_none(),
+        status,
+        error,
+    }
+}

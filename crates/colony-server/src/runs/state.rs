@@ -1,0 +1,65 @@
+//! What every request of the Runs API needs.
+
+use std::sync::Arc;
+
+use colony_core::time::Clock;
+use colony_engine::ledger::Ledger;
+
+use super::limit::Limiter;
+use super::settings::RunsApiSettings;
+
+/// Shared by all requests. Cheap to clone.
+#[derive(Clone)]
+pub struct RunsState {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) ledger: Ledger,
+    pub(super) settings: RunsApiSettings,
+    pub(super) limiter: Limiter,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Settings that make no sense together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("serve the Runs API: {0}")]
+pub struct SettingsError(String);
+
+impl RunsState {
+    /// Ready to serve.
+    ///
+    /// # Errors
+    ///
+    /// The settings make no sense.
+    pub fn new(
+        ledger: Ledger,
+        settings: RunsApiSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SettingsError> {
+        for name in [&settings.queues.tasks, &settings.queues.results] {
+            if name.contains(':') {
+                let problem = format!("the queue name `{name}` must not contain `:`");
+                return Err(SettingsError(problem));
+            }
+        }
+        let limiter = Limiter::new(settings.rate_limit);
+        let inner = Inner {
+            ledger,
+            settings,
+            limiter,
+            clock,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    pub(super) fn settings(&self) -> &RunsApiSettings {
+        &self.inner.settings
+    }
+}

@@ -1,0 +1,57 @@
+//! Runs and tasks that a job owns: everybody may read them, only the engine changes them.
+
+use colony_core::id::{RunId, TaskId};
+use colony_store::StoreError;
+use colony_testkit::{TestStore, block_on, both_databases};
+use serde_json::{Value, json};
+
+use crate::support::{Server, id};
+
+/// Makes a run and its task look like those of a job.
+async fn give_to_a_job(db: &TestStore, run: &Value, task: &Value) {
+    let (run, task): (RunId, TaskId) = (id(run).parse().unwrap(), id(task).parse().unwrap());
+    db.write(move |tx| {
+        tx.execute(
+            "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, \
+             job_state, phase, occupies_slot, pass, job_retries, retried, paused_count, \
+             task_runs, skip_cleanup) VALUES ($1, $1, $1, '', 0, 'EXECUTING', 'walking', TRUE, \
+             0, 0, 0, 0, 0, FALSE)",
+            &[&run],
+        )?;
+        tx.execute(
+            "INSERT INTO job_tasks (run_id, task_type, task_id, task_order, method, \
+             allow_failure, state, pass, seq, exit_code, error_code, error_message, \
+             failed_command, failed_attempts, retries, losses, reused, ant_id, ant_host) \
+             VALUES ($1, 't', $2, 0, 'SHELL', FALSE, 'READY', 0, 0, '', '', '', '', 0, 0, 0, \
+             FALSE, '', '')",
+            &[&run, &task],
+        )?;
+        Ok::<_, StoreError>(())
+    })
+    .await
+    .unwrap();
+}
+
+both_databases! {
+    fn what_a_job_owns_is_read_but_not_changed(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = server.new_task(&run).await;
+            give_to_a_job(&db, &run, &task).await;
+            assert_eq!(server.run(&run).await["status"], "pending");
+            let (run_path, task_path) = (format!("/runs/{}", id(&run)), format!("/tasks/{}", id(&task)));
+            let refused = server.patch(&task_path, json!({ "status": "completed" })).await.expect(409);
+            assert_eq!(refused["task"]["status"], "pending");
+            server.patch(&task_path, json!({ "outputData": 1 })).await.expect(409);
+            server.patch(&run_path, json!({ "status": "failed" })).await.expect(409);
+            // What changes nothing is fine, and so are data and tasks of one's own.
+            server.patch(&task_path, json!({})).await.expect(200);
+            let data = json!({ "key": "k", "value": 1, "taskId": task["id"] });
+            server.post(&format!("{run_path}/data"), data).await.expect(201);
+            let own = server.new_task(&run).await;
+            server.change_task(&own, json!({ "status": "completed" })).await;
+            assert_eq!(server.counts(&run).await, (1, 0));
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! `Idempotency-Key`: sending a POST again does nothing twice.
+
+use colony_testkit::{block_on, both_databases};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{KEY, OTHER_KEY, Reply, Server, id};
+
+async fn post(server: &Server, key: &str, path: &str, once: &str, body: &Value) -> Reply {
+    let request = server
+        .as_key(key, "POST", path)
+        .header("idempotency-key", once);
+    Reply::of(request.json(body)).await
+}
+
+both_databases! {
+    fn the_same_request_gets_the_same_answer(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let body = json!({ "inputData": 1 });
+            let first = post(&server, KEY, "/runs", "k1", &body).await.expect(201);
+            let again = post(&server, KEY, "/runs", "k1", &body).await.expect(201);
+            assert_eq!(first, again);
+            let other = post(&server, KEY, "/runs", "k1", &json!({ "inputData": 2 })).await;
+            other.refused(409, "Idempotency-Key was used for another request");
+            let elsewhere = json!({ "runId": first["id"], "type": "t", "inputData": 1 });
+            post(&server, KEY, "/tasks", "k1", &elsewhere).await.expect(409);
+            // Keys of other organizations are other keys.
+            let foreign = post(&server, OTHER_KEY, "/runs", "k1", &body).await.expect(201);
+            assert_ne!(foreign["id"], first["id"]);
+        });
+    }
+
+    fn every_post_takes_a_key(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            let made = post(&server, KEY, "/tasks", "t1", &task).await.expect(201);
+            assert_eq!(post(&server, KEY, "/tasks", "t1", &task).await.expect(201), made);
+            let batch = json!({ "tasks": [task, task] });
+            let batched = post(&server, KEY, "/tasks/batch", "b1", &batch).await.expect(201);
+            assert_eq!(post(&server, KEY, "/tasks/batch", "b1", &batch).await.expect(201), batched);
+            assert_eq!(server.run(&run).await["totalTasks"], 3);
+            let data = format!("/runs/{}/data", id(&run));
+            let entry = json!({ "key": "k", "value": 1, "taskId": made["id"] });
+            let written = post(&server, KEY, &data, "d1", &entry).await.expect(201);
+            assert_eq!(post(&server, KEY, &data, "d1", &entry).await.expect(201), written);
+            let claim = json!({ "types": ["t"], "limit": 2 });
+            let claimed = post(&server, KEY, "/tasks/claim", "c1", &claim).await.expect(200);
+            assert_eq!(claimed["tasks"].as_array().unwrap().len(), 2);
+            assert_eq!(post(&server, KEY, "/tasks/claim", "c1", &claim).await.expect(200), claimed);
+            let token = &claimed["tasks"][0]["leaseToken"];
+            let beat = json!({ "leaseTokens": [token] });
+            let held = post(&server, KEY, "/tasks/heartbeat", "h1", &beat).await.expect(200);
+            assert_eq!(post(&server, KEY, "/tasks/heartbeat", "h1", &beat).await.expect(200), held);
+            let report = json!({ "reports": [
+                { "taskId": claimed["tasks"][0]["id"], "leaseToken": token, "status": "completed" },
+            ] });
+            let reported = post(&server, KEY, "/tasks/report", "r1", &report).await.expect(200);
+            assert_eq!(reported["results"][0]["accepted"], true);
+            assert_eq!(post(&server, KEY, "/tasks/report", "r1", &report).await.expect(200), reported);
+        });
+    }
+
+    fn sent_ten_times_at_once_it_happens_once(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let body = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            let replies = join_all((0..10).map(|_| post(&server, KEY, "/tasks", "same", &body))).await;
+            let first = replies[0].body.clone();
+            assert!(replies.into_iter().all(|reply| reply.expect(201) == first));
+            assert_eq!(server.run(&run).await["totalTasks"], 1);
+        });
+    }
+
+    fn a_refusal_is_not_kept(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let missing = json!({ "runId": crate::support::NIL, "type": "t", "inputData": 1 });
+            post(&server, KEY, "/tasks", "k", &missing).await.expect(404);
+            let run = server.new_run().await;
+            let body = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            post(&server, KEY, "/tasks", "k", &body).await.expect(201);
+        });
+    }
+}

@@ -1,0 +1,17 @@
+//! The ledger as the Runs API sees it: runs, tasks, run data, and the queue of workers.
+//!
+//! Verbs take many rows at once, since on PostgreSQL a statement costs a round trip and on SQLite
+//! a parse. What is decided about those rows is the engine's business. Verbs that lock rows take
+//! them in the order of their ids, so that two transactions never wait for each other.
+
+pub mod data;
+pub mod idempotency;
+pub mod key;
+pub mod lease;
+pub mod list;
+pub mod offer;
+mod row;
+pub mod run;
+pub mod task;
+
+pub use row::{DataRow, RunRow, TaskRow, Waiting};

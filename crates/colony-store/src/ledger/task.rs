@@ -1,0 +1,248 @@
+//! Tasks: creating them, locking them for a change, storing the change.
+
+use std::collections::BTreeMap;
+
+use colony_core::id::{Epoch, RunId, TaskId};
+use colony_core::time::Timestamp;
+
+use super::row::{TASK_COLUMNS, TASK_WIDTH, TaskRow, Waiting, task};
+use super::run::no_key_lock;
+use crate::error::StoreError;
+use crate::params;
+use crate::row::Row;
+use crate::tx::{Dialect, Tx};
+
+/// A task to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// The task as it will be.
+    pub row: TaskRow,
+    /// At most one task of a run has a given key.
+    pub dedupe_key: Option<String>,
+}
+
+/// Stores new tasks. Returns the ids of those that were stored: a task whose key for
+/// deduplication is taken is left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn insert_tasks(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<TaskId>, StoreError> {
+    let rows = tx.query_rows(
+        "INSERT INTO tasks (id, run_id, parent_task_id, org_id, type, status, input, metadata, \
+         retry_count, max_retries, epoch, created_at, updated_at, priority, dedupe_key, waiting, \
+         due_at) VALUES {rows} \
+         ON CONFLICT (run_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING RETURNING id",
+        &[],
+        tasks,
+        |NewTask { row, dedupe_key }| {
+            params![
+                &row.id,
+                &row.run_id,
+                &row.parent_task_id,
+                &row.org_id,
+                &row.kind,
+                &row.status,
+                &row.input,
+                &row.metadata,
+                &row.marks.retry_count,
+                &row.max_retries,
+                &row.epoch,
+                &row.created_at,
+                &row.updated_at,
+                &row.priority,
+                dedupe_key,
+                Waiting::word(row.waiting),
+                Waiting::due_at(row.waiting),
+            ]
+        },
+    )?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// The task of a run with that key for deduplication.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_duplicate(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    dedupe_key: &str,
+) -> Result<Option<TaskRow>, StoreError> {
+    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE run_id = $1 AND dedupe_key = $2");
+    tx.query_opt(&sql, &[&run_id, &dedupe_key])?
+        .as_ref()
+        .map(task)
+        .transpose()
+}
+
+/// A task of that organization.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_task(tx: &mut Tx<'_>, org_id: &str, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
+    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE id = $1 AND org_id = $2");
+    tx.query_opt(&sql, &[&id, &org_id])?
+        .as_ref()
+        .map(task)
+        .transpose()
+}
+
+/// Tasks of a run that changed at `since` or later, in the order of their changes.
+///
+/// # Errors
+///
+/// The database's.
+pub fn changed_tasks(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    since: Timestamp,
+) -> Result<Vec<TaskRow>, StoreError> {
+    let sql = format!(
+        "SELECT {TASK_COLUMNS} FROM tasks WHERE run_id = $1 AND updated_at >= $2 \
+         ORDER BY updated_at, id"
+    );
+    tx.query(&sql, &[&run_id, &since])?
+        .iter()
+        .map(task)
+        .collect()
+}
+
+/// The runs of tasks, with the owner. Unknown tasks are left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn runs_of_tasks(
+    tx: &mut Tx<'_>,
+    ids: &[TaskId],
+) -> Result<BTreeMap<TaskId, RunId>, StoreError> {
+    tx.query_list(
+        "SELECT id, run_id FROM tasks WHERE id IN ({list})",
+        &[],
+        ids,
+    )?
+    .iter()
+    .map(|row| Ok((row.get(0)?, row.get(1)?)))
+    .collect()
+}
+
+/// A worker's lease of a task that no job owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerLease {
+    /// The task.
+    pub task_id: TaskId,
+    /// Owner.
+    pub org_id: String,
+    /// Its number.
+    pub epoch: Epoch,
+    /// Id of the worker.
+    pub holder: String,
+    /// When it was given.
+    pub started_at: Timestamp,
+    /// When it ends unless it is renewed.
+    pub expires_at: Timestamp,
+}
+
+/// A task that is about to change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LockedTask {
+    /// The task.
+    pub row: TaskRow,
+    /// Its current lease.
+    pub lease: Option<WorkerLease>,
+    /// The engine runs it as part of a job.
+    pub is_job_task: bool,
+}
+
+/// Locks tasks until the end of the transaction. Unknown ones are left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn lock_tasks(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<Vec<LockedTask>, StoreError> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    // On PostgreSQL the rows are locked before the leases are read: a join would show leases as
+    // they were before the wait for the lock.
+    if tx.dialect() == Dialect::Postgres {
+        let lock = no_key_lock(tx);
+        let sql = format!("SELECT id FROM tasks WHERE id IN ({{list}}) ORDER BY id{lock}");
+        tx.query_list(&sql, &[], &ids)?;
+    }
+    let sql = format!(
+        "SELECT {TASK_COLUMNS}, worker_leases.epoch, worker_leases.holder, \
+         worker_leases.started_at, worker_leases.expires_at, \
+         (EXISTS (SELECT 1 FROM job_tasks WHERE job_tasks.run_id = tasks.run_id \
+         AND job_tasks.task_id = tasks.id)) FROM tasks \
+         LEFT JOIN worker_leases ON worker_leases.task_id = tasks.id WHERE tasks.id IN ({{list}})"
+    );
+    tx.query_list(&sql, &[], &ids)?
+        .iter()
+        .map(locked_task)
+        .collect()
+}
+
+fn locked_task(row: &Row) -> Result<LockedTask, StoreError> {
+    let task = task(row)?;
+    let epoch: Option<Epoch> = row.get(TASK_WIDTH)?;
+    let lease = match epoch {
+        None => None,
+        Some(epoch) => Some(WorkerLease {
+            task_id: task.id,
+            org_id: task.org_id.clone(),
+            epoch,
+            holder: row.get(TASK_WIDTH + 1)?,
+            started_at: row.get(TASK_WIDTH + 2)?,
+            expires_at: row.get(TASK_WIDTH + 3)?,
+        }),
+    };
+    Ok(LockedTask {
+        row: task,
+        lease,
+        is_job_task: row.get(TASK_WIDTH + 4)?,
+    })
+}
+
+/// Stores what changes and reports may change of tasks.
+///
+/// # Errors
+///
+/// The database's.
+pub fn update_tasks(tx: &mut Tx<'_>, tasks: &[TaskRow]) -> Result<(), StoreError> {
+    tx.execute_rows(
+        "WITH new (id, status, output, error, metadata, queue_job_id, updated_at, queued_at, \
+         started_at, completed_at, duration_ms, retry_count, waiting, due_at) AS (VALUES \
+         {rows: id, text, text, text, text, text, int, int, int, int, int, int, text, int}) \
+         UPDATE tasks SET status = new.status, output = new.output, error = new.error, \
+         metadata = new.metadata, queue_job_id = new.queue_job_id, updated_at = new.updated_at, \
+         queued_at = new.queued_at, started_at = new.started_at, \
+         completed_at = new.completed_at, duration_ms = new.duration_ms, \
+         retry_count = new.retry_count, waiting = new.waiting, due_at = new.due_at \
+         FROM new WHERE tasks.id = new.id",
+        &[],
+        tasks,
+        |row| {
+            params![
+                &row.id,
+                &row.status,
+                &row.output,
+                &row.error,
+                &row.metadata,
+                &row.queue_job_id,
+                &row.updated_at,
+                &row.marks.queued_at,
+                &row.marks.started_at,
+                &row.marks.completed_at,
+                &row.marks.duration_ms,
+                &row.marks.retry_count,
+                Waiting::word(row.waiting),
+                Waiting::due_at(row.waiting),
+            ]
+        },
+    )?;
+    Ok(())
+}
