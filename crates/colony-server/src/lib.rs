@@ -21,5 +21,10 @@ pub use state::{Auth, ServerState};
 
 /// Everything that the queen answers.
 pub fn router(state: ServerState) -> axum::Router {
-    jobs::router(state)
+    let runs = state.runs.clone().map(runs::router);
+    let jobs = jobs::router(state);
+    match runs {
+        Some(runs) => jobs.merge(runs),
+        None => jobs,
+    }
 }

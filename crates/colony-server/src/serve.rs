@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use axum::Extension;
+use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -39,8 +41,10 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(answer(stream, router.clone(), closing.clone()));
+                Ok((stream, peer)) => {
+                    // The Runs API tells strangers apart by their address.
+                    let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                    connections.spawn(answer(stream, router, closing.clone()));
                 }
                 Err(error) => pause_after(&error).await,
             },

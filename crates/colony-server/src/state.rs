@@ -7,6 +7,7 @@ use colony_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::Monitor;
+use crate::runs::RunsState;
 
 /// Whether callers must show a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +32,8 @@ pub struct ServerState {
     pub external_url: Option<Arc<str>>,
     /// Results of health checks.
     pub monitor: Arc<Monitor>,
+    /// The Runs API, when it is served.
+    pub runs: Option<RunsState>,
     /// Cancelled when the server is about to stop: long polls answer at once.
     pub closing: CancellationToken,
 }
@@ -44,6 +47,7 @@ impl ServerState {
             auth,
             external_url: None,
             monitor: Arc::default(),
+            runs: None,
             closing: CancellationToken::new(),
         }
     }

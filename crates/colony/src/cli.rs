@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Restart(RestartArgs),
     /// Check definitions and show everything that is wrong with them.
     Check(CheckArgs),
+    /// Make, list and revoke keys of the Runs API, in the database itself.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Render a Go template from stdin with JSON data.
     Template(TemplateArgs),
     /// Show every setting, its value, and where that came from.
@@ -62,6 +65,57 @@ pub(crate) enum Command {
     /// Kill what a dead ant left behind; started by the ant itself.
     #[command(hide = true)]
     Reaper,
+}
+
+/// Keys of organizations. They may be used while a queen runs on the same database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and print it. It is not shown again: only its hash is kept.
+    #[command(after_help = "Example:\n  colony key create --org acme --env prod --expires 90d")]
+    Create(KeyCreateArgs),
+    /// Show the keys, never their text.
+    List(KeyListArgs),
+    /// Make a key useless.
+    Revoke(KeyRevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreateArgs {
+    /// The organization that the key acts for; no `_` in it.
+    #[arg(long, value_name = "ORG")]
+    pub(crate) org: String,
+    /// The second part of the key, such as prod; no `_` in it.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: String,
+    /// What it is called in lists.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) name: String,
+    /// When it ends by itself, from now, such as 90d; without it never.
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) expires: Option<String>,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArgs {
+    /// Only those of this organization.
+    #[arg(long, value_name = "ORG")]
+    pub(crate) org: Option<String>,
+    /// Print a JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRevokeArgs {
+    /// Id of the key, as `colony key list` shows it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
 }
 
 /// Where a colony has its data.

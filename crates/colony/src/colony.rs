@@ -15,7 +15,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use colony_core::id::{IdSource, MonotonicIds};
 use colony_core::time::{Clock, SystemClock};
+use colony_engine::ledger::Ledger;
 use colony_engine::{Engine, EngineParts, EngineSettings};
+use colony_server::runs::RunsState;
 use colony_store::{Store, StoreConfig};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -66,6 +68,14 @@ impl Colony {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The Runs API over the same ledger.
+    pub(crate) fn runs_api(&self, settings: &Settings) -> anyhow::Result<RunsState> {
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        let ledger = Ledger::start(self.engine.store().clone(), Arc::clone(&clock), ids);
+        RunsState::new(ledger, settings.runs_api.clone(), clock)
+            .map_err(|error| failed_to(error, "failed"))
     }
 
     /// Starts the loops and the ant, when the settings want one.

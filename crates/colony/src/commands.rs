@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod config;
 mod definition;
+mod key;
 mod params;
 mod queen;
 mod reaper;
@@ -35,6 +36,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Cancel(args) => requests::cancel(&args, &common),
         Command::Restart(args) => requests::restart(&args, &common),
         Command::Check(args) => check::check(&args, &common),
+        Command::Key(command) => key::key(&command, &common),
         Command::Template(args) => template::template(&args),
         Command::Config(args) => config::config(&args, &common),
         Command::Version => {

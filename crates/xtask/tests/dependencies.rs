@@ -17,12 +17,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "colony-server",
             "colony-spec",
             "colony-store",
+            "colony-template",
             "colony-wire",
         ],
     ),
+    // Rows of the store are what the engine hands out; its views translate them.
     (
         "colony-server",
-        &["colony-api", "colony-core", "colony-engine", "colony-wire"],
+        &[
+            "colony-api",
+            "colony-core",
+            "colony-engine",
+            "colony-spec",
+            "colony-store",
+            "colony-wire",
+        ],
     ),
     (
         "colony-engine",

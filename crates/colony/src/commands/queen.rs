@@ -37,10 +37,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     // One that was killed has left its address, where somebody else may listen by now.
     settings.data_dir.remove_address();
     token::prepare(colony.engine(), &settings.data_dir).await?;
+    let runs = colony.runs_api(settings)?;
     let mut running = colony.start(settings)?;
 
     let auth = if settings.auth { Auth::On } else { Auth::Off };
-    let state = ServerState::new(running.engine().clone(), auth);
+    let mut state = ServerState::new(running.engine().clone(), auth);
+    state.runs = Some(runs);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(colony_server::serve(listener, state, async {
         // A dropped sender means the same: the end.

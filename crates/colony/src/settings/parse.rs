@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use colony_core::method::Method;
+use colony_server::runs::DialectSetting;
 use colony_spec::duration::parse_duration;
 use colony_store::Database;
 
@@ -36,6 +37,15 @@ pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
         "on" | "true" | "yes" => Ok(true),
         "off" | "false" | "no" => Ok(false),
         _ => Err("give on or off".to_owned()),
+    }
+}
+
+pub(super) fn parse_dialect(text: &str) -> Result<DialectSetting, String> {
+    match text {
+        "classic" => Ok(DialectSetting::Classic),
+        "current" => Ok(DialectSetting::Current),
+        "auto" => Ok(DialectSetting::Auto),
+        _ => Err("give classic, current or auto".to_owned()),
     }
 }
 

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use colony_core::method::Method;
+use colony_server::runs::{AuthMode, RunsApiSettings, StaticKey};
 use colony_store::Database;
 
 use super::layers::{Layers, Origin};
 use super::parse::{
-    CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_database, parse_grace,
-    parse_listen, parse_log, parse_method, parse_path, parse_switch, parse_url, words,
+    CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_database, parse_dialect,
+    parse_grace, parse_listen, parse_log, parse_method, parse_path, parse_switch, parse_url, words,
 };
 use super::table::{
     ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR,
-    DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, Setting, TOKEN, URL,
+    DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, RUNS_DIALECT, RUNS_STATIC_KEY,
+    RUNS_TRUST, Setting, TOKEN, URL,
 };
 use crate::data_dir::DataDir;
 
@@ -41,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) ant: Option<AntSettings>,
     pub(crate) drain_grace: Duration,
     pub(crate) default_method: Method,
+    pub(crate) runs_api: RunsApiSettings,
     pub(crate) log: String,
     pub(crate) url: Option<String>,
     pub(crate) token: Option<Secret>,
@@ -97,6 +100,7 @@ impl Settings {
             || default_method.as_str().to_owned(),
             parse_method,
         )?;
+        let runs_api = reader.runs_api(auth)?;
         let log = match profile {
             Profile::Run => "error",
             Profile::Queen => "info",
@@ -112,6 +116,7 @@ impl Settings {
             ant,
             drain_grace,
             default_method,
+            runs_api,
             log,
             url,
             token: token.map(Secret),
@@ -164,6 +169,19 @@ impl Reader<'_> {
             origin,
         });
         Ok(value)
+    }
+
+    fn runs_api(&mut self, auth: bool) -> anyhow::Result<RunsApiSettings> {
+        let dialect = self.read(&RUNS_DIALECT, || "classic".to_owned(), parse_dialect)?;
+        let trust_well_formed_keys = self.read(&RUNS_TRUST, || "off".to_owned(), parse_switch)?;
+        let static_key = self.read(&RUNS_STATIC_KEY, String::new, |text| Ok(optional(text)))?;
+        Ok(RunsApiSettings {
+            auth: if auth { AuthMode::On } else { AuthMode::Off },
+            dialect,
+            trust_well_formed_keys,
+            static_key: static_key.map(StaticKey),
+            ..RunsApiSettings::default()
+        })
     }
 
     fn ant(&mut self, profile: Profile) -> anyhow::Result<Option<AntSettings>> {
