@@ -182,7 +182,6 @@ CREATE TABLE job_runs (
     verdict       {json},
     skip_cleanup  {bool} NOT NULL
 ){clustered};
-CREATE INDEX job_runs_request ON job_runs (request_id);
 CREATE INDEX job_runs_deadline ON job_runs (deadline_at) WHERE deadline_at IS NOT NULL;
 
 -- How many runs of a schedule key hold a slot: the sum of job_runs.occupies_slot, kept with each change.

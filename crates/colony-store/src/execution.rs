@@ -176,18 +176,3 @@ pub fn set_report_details(
     )?;
     Ok(())
 }
-
-/// Runs whose engine state is that of a request, newest first: its current and earlier executions.
-///
-/// # Errors
-///
-/// The database's.
-pub fn runs_of_request(tx: &mut Tx<'_>, id: RequestId) -> Result<Vec<RunId>, StoreError> {
-    tx.query(
-        "SELECT run_id FROM job_runs WHERE request_id = $1 ORDER BY run_id DESC",
-        &[&id],
-    )?
-    .iter()
-    .map(|row| row.get(0))
-    .collect()
-}
