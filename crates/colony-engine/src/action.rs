@@ -1,11 +1,14 @@
 //! What is to be done once a transaction is committed.
 
-use colony_core::id::{AttemptRef, RequestId};
+use std::collections::BTreeMap;
+
+use colony_core::id::{AttemptRef, RequestId, RunId, TaskId};
 use colony_core::time::Timestamp;
 use colony_wire::QueenMessage;
 
 use crate::engine::Engine;
 use crate::event::RunEventKind;
+use crate::ledger::Signals;
 
 /// What a committed change asks for. Every part of it is safe to lose: loops find the same in the
 /// rows when they look next.
@@ -17,6 +20,8 @@ pub(crate) struct Actions {
     pub(crate) slot_freed: bool,
     /// A task became ready.
     pub(crate) dispatch: bool,
+    /// A task became ready for a worker.
+    pub(crate) offer: bool,
     /// The earliest time at which something new is due.
     pub(crate) due_at: Option<Timestamp>,
     /// Attempts to stop: who runs them, and why.
@@ -25,12 +30,26 @@ pub(crate) struct Actions {
     pub(crate) ended: Vec<AttemptRef>,
     /// For watchers.
     pub(crate) events: Vec<(RequestId, RunEventKind)>,
+    /// Runs that changed, for those who follow them through the Runs API.
+    changes: Vec<(RunId, Vec<TaskId>)>,
 }
 
 impl Actions {
     /// Something is due at `at`.
     pub(crate) fn due(&mut self, at: Timestamp) {
         self.due_at = Some(self.due_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// A run changed, whose tasks are these.
+    pub(crate) fn note_change(
+        &mut self,
+        engine: &Engine,
+        run_id: RunId,
+        tasks: BTreeMap<String, TaskId>,
+    ) {
+        if engine.ledger_signals().is_some_and(Signals::is_watched) {
+            self.changes.push((run_id, tasks.into_values().collect()));
+        }
     }
 
     /// Does it all.
@@ -45,6 +64,9 @@ impl Actions {
         if self.dispatch {
             engine.nudges.dispatcher.notify_one();
         }
+        if self.offer {
+            engine.nudges.offers.notify_one();
+        }
         if self.schedule {
             engine.nudges.scheduler.notify_one();
         }
@@ -53,6 +75,11 @@ impl Actions {
         }
         if let Some(at) = self.due_at {
             engine.nudges.due_at(at);
+        }
+        if let Some(signals) = engine.ledger_signals() {
+            for (run_id, tasks) in self.changes {
+                signals.job_changed(run_id, &tasks);
+            }
         }
         for (holder, attempt, reason) in self.stops {
             engine

@@ -2,6 +2,7 @@
 
 use colony_core::id::{RunDataId, RunId, TaskId};
 use colony_core::job::{self, Effect, Event, JobError, JobRun, Phase, StopReason};
+use colony_core::method::Method;
 use colony_core::plan::{Plan, TaskPlan};
 use colony_core::state::JobState;
 use colony_core::time::Timestamp;
@@ -11,6 +12,7 @@ use colony_store::dispatch::{self, ReadyTask};
 use colony_store::job_run::{self, JobRunRow, SaveJobRun};
 use colony_store::request::{self, Requeue};
 use colony_store::timer::{self, Timer, TimerKind};
+use colony_store::worker_task;
 
 use crate::action::Actions;
 use crate::engine::Engine;
@@ -81,7 +83,9 @@ pub(crate) fn advance_locked(
     for effect in effects {
         advance.perform(effect, |name| task_ids.get(name).copied())?;
     }
-    advance.copy_reused(|name| task_ids.get(name).copied())
+    advance.copy_reused(|name| task_ids.get(name).copied())?;
+    actions.note_change(engine, before.run_id, task_ids);
+    Ok(())
 }
 
 /// What the Jobs API shows of the run.
@@ -128,9 +132,12 @@ impl Advance<'_, '_> {
         match effect {
             Effect::Offer { task } => {
                 if let (Some(task_id), Some(control)) = (id_of(&task), self.control(&task)) {
-                    let ready = self.ready_task(task_id, control);
+                    let (ready, method) = (self.ready_task(task_id, control), control.method);
                     dispatch::offer_task(self.tx, &ready)?;
-                    self.actions.dispatch = true;
+                    match method {
+                        Method::Worker => self.actions.offer = true,
+                        _ => self.actions.dispatch = true,
+                    }
                 }
             }
             Effect::WakeTask { task, at } => {
@@ -147,6 +154,9 @@ impl Advance<'_, '_> {
             Effect::Withdraw { task } => {
                 if let Some(task_id) = id_of(&task) {
                     dispatch::withdraw_task(self.tx, task_id)?;
+                    if self.control(&task).map(|task| task.method) == Some(Method::Worker) {
+                        worker_task::withdraw_task(self.tx, task_id)?;
+                    }
                 }
                 timer::clear(self.tx, run_id.uuid())?;
             }
@@ -159,10 +169,30 @@ impl Advance<'_, '_> {
             Effect::EndRequest { state, error } => self.end_request(state, error.as_ref())?,
             Effect::EndRun { state, error } => {
                 self.actions.slot_freed = true;
+                self.store_result(error.as_ref())?;
                 let event = RunEventKind::RunEnded { state, error };
                 self.actions.events.push((self.before.request_id, event));
             }
         }
+        Ok(())
+    }
+
+    /// What the Runs API shows of the run: the latest value of each name that was written in it.
+    fn store_result(&mut self, error: Option<&JobError>) -> Result<(), EngineError> {
+        let run_id = self.before.run_id;
+        let contexts = context::contexts_of_run(self.tx, run_id)?;
+        if contexts.is_empty() && error.is_none() {
+            return Ok(());
+        }
+        let values = contexts
+            .into_iter()
+            .map(|(key, context)| (key, context.value));
+        let values: serde_json::Map<_, _> = values.collect();
+        let output = (!values.is_empty()).then(|| serde_json::Value::Object(values).to_string());
+        let error = error.map(|error| {
+            serde_json::json!({ "code": error.code, "message": error.message }).to_string()
+        });
+        job_run::set_result(self.tx, run_id, output.as_deref(), error.as_deref())?;
         Ok(())
     }
 
@@ -286,9 +316,10 @@ impl Advance<'_, '_> {
     }
 }
 
-/// The queue of ready tasks that only ants with this method and these tags take from.
+/// The queue of ready tasks that only ants with this method and these tags take from. Workers say
+/// what they can do by the types that they claim, not by tags.
 pub(crate) fn queue_of(task: &TaskPlan) -> String {
-    if task.tags.is_empty() {
+    if task.tags.is_empty() || task.method == Method::Worker {
         task.method.to_string()
     } else {
         format!("{}|{}", task.method, task.tags.join(","))

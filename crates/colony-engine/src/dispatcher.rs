@@ -66,7 +66,8 @@ async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
                     let taken = leases.len();
                     give_back_room(&mut rooms, &claim.holder, limit, taken);
                     for lease in leases {
-                        let input = TaskInput::load(tx, &inside, &lease)?;
+                        let task_id = lease.attempt.task_id;
+                        let input = TaskInput::load(tx, &inside, lease.run_id, task_id)?;
                         claimed.push((lease, input));
                     }
                     if taken < usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -82,6 +83,9 @@ async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
         engine.nudges.due_at(expires_at);
     }
     for (lease, input) in claimed {
+        if let Some(signals) = engine.ledger_signals() {
+            signals.job_changed(lease.run_id, &[lease.attempt.task_id]);
+        }
         send(engine, lease, input);
     }
     Ok(count)
@@ -123,12 +127,13 @@ fn send(engine: &Engine, lease: Lease, input: Option<TaskInput>) {
     let engine = engine.clone();
     tokio::spawn(async move {
         match input.prepare(&engine) {
-            Prepared::Order { order, control } => {
-                if let Some(control) = control
-                    && let Err(error) = engine.note_control(&lease, *control).await
+            Prepared::Rendered(rendered) => {
+                if let Some(control) = rendered.changed_control()
+                    && let Err(error) = engine.note_control(&lease, control.clone()).await
                 {
                     tracing::error!("failed to note a rendered task: {error}");
                 }
+                let order = Box::new(input.order(lease.attempt, *rendered));
                 let event = RunEventKind::TaskStarted {
                     task: order.task_type.clone(),
                     attempt: lease.attempt,

@@ -1,6 +1,6 @@
 //! The engine: what it is made of, and its life.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use colony_core::id::{IdSource, UserId};
@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use crate::ant::Ants;
 use crate::compile::Definitions;
 use crate::event::{RunEvent, RunEventKind};
+use crate::ledger::Signals;
 use crate::log::LiveLogs;
 use crate::nudge::Nudges;
-use crate::{dispatcher, scheduler, timers};
+use crate::{dispatcher, offers, scheduler, timers};
 
 /// Events that a slow watcher may fall behind before it misses some.
 const EVENTS_BUFFERED: usize = 4096;
@@ -91,6 +92,8 @@ pub struct Engine {
     pub(crate) nudges: Arc<Nudges>,
     pub(crate) ants: Arc<Ants>,
     pub(crate) live_logs: Arc<LiveLogs>,
+    /// Who waits at the Runs API, once it is served.
+    ledger: Arc<OnceLock<Signals>>,
     rng: Arc<Mutex<StdRng>>,
     events: broadcast::Sender<RunEvent>,
 }
@@ -109,6 +112,7 @@ impl Engine {
             nudges: Arc::new(Nudges::new()),
             ants: Arc::default(),
             live_logs: Arc::default(),
+            ledger: Arc::default(),
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(parts.seed))),
             events,
         }
@@ -120,6 +124,7 @@ impl Engine {
         loops.spawn(scheduler::run(self.clone()));
         loops.spawn(dispatcher::run(self.clone()));
         loops.spawn(timers::run(self.clone()));
+        loops.spawn(offers::run(self.clone()));
         loops
     }
 
@@ -136,6 +141,16 @@ impl Engine {
     /// The time by this engine's clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The Runs API is served from here on: its callers are told what jobs do.
+    pub(crate) fn serve_ledger(&self, signals: Signals) {
+        // A second one, as tests have, looks at the rows now and then.
+        let _ = self.ledger.set(signals);
+    }
+
+    pub(crate) fn ledger_signals(&self) -> Option<&Signals> {
+        self.ledger.get()
     }
 
     pub(crate) fn rng(&self) -> MutexGuard<'_, StdRng> {

@@ -9,6 +9,7 @@
 //! | --- | --- | --- |
 //! | scheduler | request due, slot freed, definition saved or enabled, ant arrived | launches runs |
 //! | dispatcher | task ready, ant has room | leases ready tasks and sends them to ants |
+//! | offers | task ready for a worker | renders it and puts it where workers claim |
 //! | timers | next due time | delays, deadlines, expired leases |
 //!
 //! No loop polls: an idle engine runs no query.
@@ -27,6 +28,7 @@ mod event;
 pub mod ledger;
 mod log;
 mod nudge;
+mod offers;
 mod order;
 mod query;
 mod report;

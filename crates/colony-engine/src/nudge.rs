@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 pub(crate) struct Nudges {
     pub(crate) scheduler: Notify,
     pub(crate) dispatcher: Notify,
+    pub(crate) offers: Notify,
     timers: Notify,
     /// When the timers loop looks next, in milliseconds since 1970: never later than the next due
     /// time in the database.
@@ -25,6 +26,7 @@ impl Nudges {
         Self {
             scheduler: Notify::new(),
             dispatcher: Notify::new(),
+            offers: Notify::new(),
             timers: Notify::new(),
             timers_wake_at: AtomicI64::new(0),
             short_of_slots: AtomicBool::new(true),

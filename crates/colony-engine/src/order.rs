@@ -1,11 +1,11 @@
-//! From a leased task to what its ant is asked to run: data, templates, dependencies.
+//! From a ready task to what an ant or worker is asked to do: data, templates, dependencies.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use colony_core::error_code;
-use colony_core::id::RequestId;
+use colony_core::id::{AttemptRef, RequestId, RunId, TaskId};
 use colony_core::job::AttemptEnd;
 use colony_core::plan::{DEFAULT_TASK_TIMEOUT, TaskPlan};
 use colony_core::time::Timestamp;
@@ -16,9 +16,10 @@ use colony_spec::render::{Except, Outside, Renderer};
 use colony_store::Tx;
 use colony_store::artifact::{self, ArtifactRow, Content};
 use colony_store::context::{self, Context};
-use colony_store::dispatch::Lease;
+use colony_store::dispatch::{Lease, ReadyTask};
 use colony_store::execution::{self, TaskExecutionRow};
 use colony_store::job_run;
+use colony_store::ledger::offer::Offer;
 use colony_store::request::{self, RequestRow};
 use colony_wire::{ArtifactRules, Dependency, Environment, Order, Phases, UploadWhen};
 use jiff::tz::TimeZone;
@@ -125,9 +126,8 @@ fn is_static(compiled: &Compiled) -> bool {
     !compiled.row.raw_yaml.contains("{{")
 }
 
-/// A leased task with all that its rendering needs.
+/// A ready task with all that its rendering needs.
 pub(crate) struct TaskInput {
-    lease: Lease,
     compiled: Arc<Compiled>,
     request: RequestRow,
     run_started_at: Timestamp,
@@ -138,42 +138,51 @@ pub(crate) struct TaskInput {
     seed: u64,
 }
 
-/// What becomes of a leased task.
+/// What becomes of a ready task.
 pub(crate) enum Prepared {
-    /// It goes to its ant. `control` is set when rendering changed its control flow.
-    Order {
-        order: Box<Order>,
-        control: Option<Box<TaskPlan>>,
-    },
+    /// It goes to an ant or worker.
+    Rendered(Box<Rendered>),
     /// It ends here: skipped, or impossible.
     Ended(AttemptEnd),
 }
 
+/// A task as it is to be done.
+pub(crate) struct Rendered {
+    task: Task,
+    layers: Layers,
+    dependencies: Vec<Dependency>,
+    control: TaskPlan,
+    is_control_changed: bool,
+}
+
+impl Rendered {
+    /// Its control flow, when rendering changed it.
+    pub(crate) fn changed_control(&self) -> Option<&TaskPlan> {
+        self.is_control_changed.then_some(&self.control)
+    }
+}
+
 impl TaskInput {
-    /// Loads it in the transaction of the claim.
+    /// Loads it.
     pub(crate) fn load(
         tx: &mut Tx<'_>,
         engine: &Engine,
-        lease: &Lease,
+        run_id: RunId,
+        task_id: TaskId,
     ) -> Result<Option<Self>, EngineError> {
-        let Some(mut execution) = execution::find_execution(tx, lease.run_id)? else {
+        let Some(mut execution) = execution::find_execution(tx, run_id)? else {
             return Ok(None);
         };
         let Some(request) = request::find_request(tx, execution.request_id)? else {
             return Ok(None);
         };
         let tasks = std::mem::take(&mut execution.tasks);
-        let task = tasks
-            .iter()
-            .find(|task| task.id == lease.attempt.task_id)
-            .cloned();
+        let task = tasks.iter().find(|task| task.id == task_id).cloned();
         let Some(task) = task else { return Ok(None) };
         let seed = engine.rng().random();
         // The first task of a run can have no data and no artifacts before it.
         let first = tasks.len() == 1 && task.retries == 0;
-        let run_id = lease.run_id;
         Ok(Some(Self {
-            lease: lease.clone(),
             compiled: engine.definitions.load(tx, execution.definition_id)?,
             request,
             run_started_at: execution.started_at,
@@ -195,6 +204,10 @@ impl TaskInput {
 
     pub(crate) fn request_id(&self) -> RequestId {
         self.request.id
+    }
+
+    pub(crate) fn task_name(&self) -> &str {
+        &self.task.task_type
     }
 
     pub(crate) fn retry(&self) -> u32 {
@@ -239,12 +252,14 @@ impl TaskInput {
             Err(message) => return Ok(Prepared::Ended(AttemptEnd::failed("", message))),
         };
         let control = task_plan(definition, &task);
-        let changed = self.compiled.plan.task(name) != Some(&control);
-        let order = Box::new(self.order(&layers, &task, dependencies));
-        Ok(Prepared::Order {
-            order,
-            control: changed.then(|| Box::new(control)),
-        })
+        let is_control_changed = self.compiled.plan.task(name) != Some(&control);
+        Ok(Prepared::Rendered(Box::new(Rendered {
+            task,
+            layers,
+            dependencies,
+            control,
+            is_control_changed,
+        })))
     }
 
     fn layers(&self, engine: &Engine) -> Result<Layers, EngineError> {
@@ -336,7 +351,14 @@ impl TaskInput {
         })
     }
 
-    fn order(&self, layers: &Layers, task: &Task, dependencies: Vec<Dependency>) -> Order {
+    /// What an ant is asked to do.
+    pub(crate) fn order(&self, attempt: AttemptRef, rendered: Rendered) -> Order {
+        let Rendered {
+            task,
+            layers,
+            dependencies,
+            ..
+        } = rendered;
         let mut environment: Environment = task.environment.clone();
         environment.extend(layers.environment(&task.variables));
         let timeout = if task.timeout.is_zero() {
@@ -345,7 +367,7 @@ impl TaskInput {
             task.timeout
         };
         Order {
-            attempt: self.lease.attempt,
+            attempt,
             request_id: self.request.id,
             job_type: self.request.job_type.clone(),
             task_type: task.task_type.clone(),
@@ -358,12 +380,56 @@ impl TaskInput {
             environment,
             working_dir: (!task.working_dir.is_empty()).then(|| task.working_dir.clone()),
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-            artifacts: artifact_rules(task),
+            artifacts: artifact_rules(&task),
             dependencies,
             report_stdout: task.report_stdout,
             secrets: layers.secrets(),
         }
     }
+}
+
+impl TaskInput {
+    /// What a worker is asked to do: the type under which it claims the task, and the JSON of its
+    /// input and metadata. The input is the task's variables and the request's parameters, which
+    /// win (`job-definitions` 5.4).
+    pub(crate) fn offer(&self, ready: &ReadyTask, rendered: &Rendered) -> WorkerOffer {
+        let Rendered { task, layers, .. } = rendered;
+        let kind = match task.worker_type.as_str() {
+            "" => task.task_type.clone(),
+            kind => kind.to_owned(),
+        };
+        let mut input = serde_json::Map::new();
+        for (name, value) in task.variables.iter().chain(layers.params.iter()) {
+            input.insert(name.to_owned(), value.clone());
+        }
+        let row = &self.compiled.row;
+        let metadata = serde_json::json!({
+            "jobType": self.request.job_type,
+            "taskType": self.task.task_type,
+            "requestId": self.request.id,
+            "definitionId": row.id,
+            "version": row.version,
+        });
+        let timeout = rendered.control.timeout + TIMEOUT_GRACE;
+        WorkerOffer {
+            offer: Offer {
+                org_id: self.request.org_id.clone(),
+                kind,
+                rank: ready.rank,
+                task_id: ready.task_id,
+                timeout_ms: Some(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 2)),
+            },
+            input: Value::Object(input).to_string(),
+            metadata: metadata.to_string(),
+        }
+    }
+}
+
+/// A job task as workers see it.
+pub(crate) struct WorkerOffer {
+    pub(crate) offer: Offer,
+    pub(crate) input: String,
+    pub(crate) metadata: String,
 }
 
 fn artifact_rules(task: &Task) -> ArtifactRules {
@@ -398,7 +464,8 @@ impl Engine {
         let deadline = attempts_deadline(&control, lease.started_at);
         self.store
             .write(move |tx| {
-                job_run::set_control(tx, lease.run_id, &control.name, &control, deadline)
+                job_run::set_control(tx, lease.run_id, &control.name, &control)?;
+                job_run::set_deadline(tx, lease.run_id, &control.name, deadline)
             })
             .await?;
         self.nudges.due_at(deadline);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use colony_core::id::{DefinitionId, RunId};
 use colony_core::job::{Event, JobError, JobRun, Phase};
+use colony_core::plan::TaskPlan;
 use colony_core::state::JobState;
 use colony_core::time::Timestamp;
 use colony_core::{error_code, method::Method};
@@ -150,9 +151,11 @@ impl Round<'_> {
             let max = row.max_concurrency;
             return Some(format!("all {max} slots of {} are taken", row.job_type));
         }
-        let unserved = compiled.plan.tasks.iter().find(|task| {
+        let needs_ant = |task: &&TaskPlan| !matches!(task.method, Method::Manual | Method::Worker);
+        let mut tasks = compiled.plan.tasks.iter().filter(needs_ant);
+        let unserved = tasks.find(|task| {
             let queue = queue_of(task);
-            task.method != Method::Manual && !self.ants.iter().any(|ant| ant.serves(&queue))
+            !self.ants.iter().any(|ant| ant.serves(&queue))
         })?;
         let tags = match unserved.tags.join(", ") {
             tags if tags.is_empty() => String::new(),

@@ -12,6 +12,7 @@ use colony_store::dispatch::{self, Lease};
 use colony_store::job_run;
 use colony_store::request;
 use colony_store::timer::{self, Timer, TimerKind};
+use colony_store::worker_task;
 
 use crate::action::Actions;
 use crate::advance::advance;
@@ -142,11 +143,15 @@ impl Firing<'_> {
     }
 
     fn lose(&mut self, tx: &mut Tx<'_>, lease: Lease) -> Result<(), EngineError> {
-        tracing::warn!(task.id = %lease.attempt.task_id, ant.id = %lease.holder, "lease expired");
+        tracing::warn!(task.id = %lease.attempt.task_id, holder = %lease.holder, "lease expired");
         if dispatch::end_lease(tx, lease.attempt)?.is_none() {
             return Ok(());
         }
-        let message = "the ant that worked on it was lost";
+        let message = if worker_task::is_worker(&lease.holder) {
+            "its worker did not renew its lease in time"
+        } else {
+            "the ant that worked on it was lost"
+        };
         let lost = Lost {
             lease,
             counts: true,

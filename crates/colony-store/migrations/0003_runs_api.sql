@@ -14,11 +14,13 @@ CREATE UNIQUE INDEX tasks_dedupe ON tasks (run_id, dedupe_key) WHERE dedupe_key 
 ALTER TABLE tokens ADD COLUMN environment {text};
 
 -- Tasks that any worker of the organization may claim, by type. Claiming takes from the front.
+-- timeout_ms is set for tasks of jobs: the limit of their attempts, from the first claim.
 CREATE TABLE offers (
-    org_id  {text} NOT NULL,
-    type    {text} NOT NULL,
-    rank    {int} NOT NULL,
-    task_id {id} NOT NULL,
+    org_id     {text} NOT NULL,
+    type       {text} NOT NULL,
+    rank       {int} NOT NULL,
+    task_id    {id} NOT NULL,
+    timeout_ms {int},
     PRIMARY KEY (org_id, type, rank, task_id)
 ){clustered};
 
@@ -29,7 +31,8 @@ CREATE TABLE delayed_tasks (
     PRIMARY KEY (due_at, task_id)
 ){clustered};
 
--- Time-limited rights of workers to tasks that no job owns. Those of job tasks are in leases.
+-- Time-limited rights of workers to tasks that no job owns. Those of job tasks are in leases, as
+-- those of ants are.
 CREATE TABLE worker_leases (
     task_id    {id} PRIMARY KEY,
     org_id     {text} NOT NULL,

@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::error::StoreError;
 use crate::row::Row;
 use crate::tx::Tx;
-use crate::value::Json;
 
 /// A value that a task exported.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,11 +92,14 @@ pub fn contexts_of_task(
 }
 
 fn context(row: &Row) -> Result<Context, StoreError> {
+    let text: &str = row.get(3)?;
+    // What callers of the Runs API write may be deeper than a value can be here: it stays text.
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
     Ok(Context {
         id: row.get(0)?,
         task_id: row.get(1)?,
         key: row.get(2)?,
-        value: row.get::<Json<Value>>(3)?.0,
+        value,
         created_at: row.get(4)?,
     })
 }

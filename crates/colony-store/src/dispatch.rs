@@ -125,15 +125,27 @@ pub fn claim_tasks(tx: &mut Tx<'_>, claim: &ClaimTasks) -> Result<Vec<Lease>, St
         tx.skip_locked()
     );
     let rows = tx.query(&sql, &[&claim.queue])?;
-    rows.iter().map(|row| lease_task(tx, claim, row)).collect()
+    let mut leases = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (task_id, run_id) = (row.get(0)?, row.get(1)?);
+        withdraw_task(tx, task_id)?;
+        leases.push(lease_task(tx, claim, (task_id, run_id), row.get(2)?)?);
+    }
+    Ok(leases)
 }
 
-fn lease_task(tx: &mut Tx<'_>, claim: &ClaimTasks, row: &Row) -> Result<Lease, StoreError> {
-    let task_id: TaskId = row.get(0)?;
-    let run_id: RunId = row.get(1)?;
-    let timeout_ms: i64 = row.get(2)?;
+/// Leases a task of a run that is not in a queue any more.
+///
+/// # Errors
+///
+/// The database's.
+pub fn lease_task(
+    tx: &mut Tx<'_>,
+    claim: &ClaimTasks,
+    (task_id, run_id): (TaskId, RunId),
+    timeout_ms: i64,
+) -> Result<Lease, StoreError> {
     let now = claim.now;
-    withdraw_task(tx, task_id)?;
     let epoch: Epoch = tx
         .query_one(
             "UPDATE tasks SET epoch = epoch + 1, status = 'running', \

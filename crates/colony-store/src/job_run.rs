@@ -214,16 +214,52 @@ pub fn set_control(
     run_id: RunId,
     task: &str,
     control: &TaskPlan,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE job_tasks SET control = $3 WHERE run_id = $1 AND task_type = $2",
+        &[&run_id, &task, &Json(control)],
+    )?;
+    Ok(())
+}
+
+/// Changes until when all attempts of a leased task together may last.
+///
+/// # Errors
+///
+/// The database's.
+pub fn set_deadline(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    task: &str,
     deadline: Timestamp,
 ) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE job_tasks SET control = $3, deadline_at = $4 WHERE run_id = $1 AND task_type = $2",
-        &[&run_id, &task, &Json(control), &deadline],
+        "UPDATE job_tasks SET deadline_at = $3 WHERE run_id = $1 AND task_type = $2",
+        &[&run_id, &task, &deadline],
     )?;
     tx.execute(
         "UPDATE leases SET deadline_at = $3 WHERE run_id = $1 AND task_id = \
          (SELECT task_id FROM job_tasks WHERE run_id = $1 AND task_type = $2)",
         &[&run_id, &task, &deadline],
+    )?;
+    Ok(())
+}
+
+/// What the Runs API shows of a run that ended: JSON of what its tasks exported, and of why it
+/// failed.
+///
+/// # Errors
+///
+/// The database's.
+pub fn set_result(
+    tx: &mut Tx<'_>,
+    run_id: RunId,
+    output: Option<&str>,
+    error: Option<&str>,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE runs SET output = $2, error = $3 WHERE id = $1",
+        &[&run_id, &output, &error],
     )?;
     Ok(())
 }

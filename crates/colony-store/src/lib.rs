@@ -48,6 +48,7 @@ mod store;
 pub mod timer;
 mod tx;
 mod value;
+pub mod worker_task;
 
 pub use config::{Database, ParseDatabaseError, StoreConfig};
 pub use error::{DriverError, OpenError, StoreError};

@@ -72,9 +72,8 @@ impl Colony {
 
     /// The Runs API over the same ledger.
     pub(crate) fn runs_api(&self, settings: &Settings) -> anyhow::Result<RunsState> {
-        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        let ledger = Ledger::start(self.engine.store().clone(), Arc::clone(&clock), ids);
-        RunsState::new(ledger, settings.runs_api.clone(), clock)
+        let ledger = Ledger::of_engine(&self.engine);
+        RunsState::new(ledger, settings.runs_api.clone(), Arc::clone(&self.clock))
             .map_err(|error| failed_to(error, "failed"))
     }
 

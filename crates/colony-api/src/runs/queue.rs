@@ -85,7 +85,8 @@ pub struct Held {
     pub lease_token: String,
     /// Whether it was renewed.
     pub renewed: bool,
-    /// When it ends, if it was renewed.
+    /// When it ends. Also given for a job task whose worker is to stop: what is left of the lease
+    /// is not renewed any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<Time>,
     /// Where the task is, if it is known.

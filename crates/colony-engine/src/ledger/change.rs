@@ -90,18 +90,21 @@ fn change_task(work: &mut Work, item: &ChangeTask, now: Timestamp) -> Result<Tas
     Ok(entry.task.row.clone())
 }
 
-/// With a lease: only under the current one. Without: only what no job owns.
+/// With a lease: only under the current one. What a job owns goes to the engine (`job_task`).
 fn check_lease(entry: &Entry, item: &ChangeTask) -> Result<(), LedgerError> {
     let current = entry.task.lease.as_ref().map(|lease| AttemptRef {
         task_id: lease.task_id,
         epoch: lease.epoch,
     });
     let row = || Box::new(entry.task.row.clone());
+    if entry.task.is_job_task {
+        return match (item.lease, &item.change) {
+            (None, change) if *change == TaskChange::default() => Ok(()),
+            _ => Err(LedgerError::OwnedByJob(row())),
+        };
+    }
     match item.lease {
         Some(_) if item.lease != current => Err(LedgerError::LeaseLost(row())),
-        None if entry.task.is_job_task && item.change != TaskChange::default() => {
-            Err(LedgerError::OwnedByJob(row()))
-        }
         Some(_) | None => Ok(()),
     }
 }

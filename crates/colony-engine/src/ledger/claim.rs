@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use colony_core::id::TaskId;
+use colony_core::id::{AttemptRef, TaskId};
 use colony_core::time::Timestamp;
 use colony_store::ledger::TaskRow;
 use colony_store::ledger::offer::{self, Offer};
 use colony_store::ledger::task::WorkerLease;
 use colony_store::{StoreError, Tx};
+
+use super::job_task::{self, ClaimedJobTask};
 
 /// The most tasks that are looked at in one queue for one transaction.
 const FRONT_MAX: u32 = 4096;
@@ -37,6 +39,18 @@ pub struct ClaimedTask {
     pub row: TaskRow,
     /// When the lease ends unless it is renewed. Its number is the task's epoch.
     pub expires_at: Timestamp,
+    /// Set for the task of a job.
+    pub(super) job: Option<ClaimedJobTask>,
+}
+
+impl ClaimedTask {
+    /// The task with the number of its lease.
+    pub(super) fn attempt(&self) -> AttemptRef {
+        AttemptRef {
+            task_id: self.row.id,
+            epoch: self.row.epoch,
+        }
+    }
 }
 
 /// A queue: organization and type.
@@ -66,6 +80,7 @@ pub(super) fn claim_tasks(
         }
     }
     let mut claimed: Vec<Vec<ClaimedTask>> = claims.iter().map(|_| Vec::new()).collect();
+    let mut jobs = job_task::lock_chosen(tx, &mut chosen)?;
     if chosen.is_empty() {
         return Ok(claimed);
     }
@@ -75,17 +90,21 @@ pub(super) fn claim_tasks(
         let Some((index, offer)) = chosen.remove(&row.id) else {
             continue;
         };
-        let expires_at = now.after(claims[index].lease);
-        leases.push(WorkerLease {
-            task_id: row.id,
-            org_id: row.org_id.clone(),
-            epoch: row.epoch,
-            holder: claims[index].worker_id.clone(),
-            started_at: now,
-            expires_at,
-        });
+        let claim = claims[index];
+        let expires_at = now.after(claim.lease);
+        let job = match jobs.remove(&row.id).zip(offer.timeout_ms) {
+            Some(task) => Some(job_task::lease(tx, claim, &row, task, now)?),
+            None => {
+                leases.push(worker_lease(claim, &row, now));
+                None
+            }
+        };
         taken.push(offer);
-        claimed[index].push(ClaimedTask { row, expires_at });
+        claimed[index].push(ClaimedTask {
+            row,
+            expires_at,
+            job,
+        });
     }
     offer::delete_offers(tx, &taken)?;
     offer::insert_leases(tx, &leases)?;
@@ -93,6 +112,17 @@ pub(super) fn claim_tasks(
         tasks.sort_by_key(|task| (task.row.priority, task.row.id));
     }
     Ok(claimed)
+}
+
+fn worker_lease(claim: &Claim, row: &TaskRow, now: Timestamp) -> WorkerLease {
+    WorkerLease {
+        task_id: row.id,
+        org_id: row.org_id.clone(),
+        epoch: row.epoch,
+        holder: claim.worker_id.clone(),
+        started_at: now,
+        expires_at: now.after(claim.lease),
+    }
 }
 
 /// The front of each queue, as far as all claims together may need it.

@@ -1,6 +1,8 @@
 //! What a POST asks for, done once even when it is sent again.
 
 use colony_core::id::{AttemptRef, RunDataId, RunId, TaskId};
+use colony_core::time::Timestamp;
+use colony_store::Tx;
 use colony_store::ledger::{DataRow, RunRow, idempotency};
 
 use super::change::{ChangeTask, Changed, Changes, change_tasks};
@@ -8,8 +10,11 @@ use super::create::{CreateRun, CreateTasks, CreatedTask, create_runs, create_tas
 use super::data::{WriteData, write_data};
 use super::error::LedgerError;
 use super::handle::Ledger;
+use super::job_task;
 use super::lane::Outs;
 use super::release::{Heartbeat, HeldLease, renew};
+use crate::action::Actions;
+use crate::engine::Engine;
 
 /// A change that a POST asks for.
 #[derive(Debug, Clone)]
@@ -85,6 +90,7 @@ impl Ledger {
     ) -> Result<(u16, String), LedgerError> {
         let (now, ids) = (self.now(), self.ids());
         let run_id = RunId::new(ids.next_uuid());
+        let jobs = self.jobs().cloned();
         let done = self
             .store()
             .write(move |tx| {
@@ -98,6 +104,7 @@ impl Ledger {
                     let status = u16::try_from(stored.status).unwrap_or(500);
                     return Ok((None, (status, stored.response)));
                 }
+                let mut actions = Actions::default();
                 let outcome = match &command {
                     Command::CreateRun(new) => {
                         Outcome::Run(one(create_runs(tx, &[new.clone().row(run_id, now)]))?)
@@ -112,18 +119,21 @@ impl Ledger {
                         Outcome::Data(one(write_data(tx, &[new.clone().row(id, now)]))?)
                     }
                     Command::Report(items) => {
-                        let items = items.clone();
-                        Outcome::Reported(one(change_tasks(tx, &[Changes { items, now }]))?)
+                        let reported = report(tx, jobs.as_ref(), items, now, &mut actions)?;
+                        Outcome::Reported(reported)
                     }
                     Command::Heartbeat(beat) => Outcome::Leases(renew(tx, beat, now)?),
                 };
                 let answer = render(&outcome);
                 idempotency::store(tx, org_id, key, i64::from(answer.0), &answer.1)?;
-                Ok((Some(outcome), answer))
+                Ok((Some((outcome, actions)), answer))
             })
             .await?;
-        if let Some(outcome) = &done.0 {
-            self.signal(outcome);
+        if let Some((outcome, actions)) = done.0 {
+            self.signal(&outcome);
+            if let Some(engine) = self.jobs() {
+                actions.carry_out(engine);
+            }
         }
         Ok(done.1)
     }
@@ -190,12 +200,30 @@ impl Ledger {
     }
 }
 
-fn now_minus(
-    now: colony_core::time::Timestamp,
-    duration: std::time::Duration,
-) -> colony_core::time::Timestamp {
+fn now_minus(now: Timestamp, duration: std::time::Duration) -> Timestamp {
     let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    colony_core::time::Timestamp::from_millis(now.as_millis() - millis)
+    Timestamp::from_millis(now.as_millis() - millis)
+}
+
+/// Changes tasks; those of jobs go to the engine.
+fn report(
+    tx: &mut Tx<'_>,
+    jobs: Option<&Engine>,
+    items: &[ChangeTask],
+    now: Timestamp,
+    actions: &mut Actions,
+) -> Result<Changed, LedgerError> {
+    let changes = Changes {
+        items: items.to_vec(),
+        now,
+    };
+    let mut changed = one(change_tasks(tx, &[changes]))?;
+    for (result, item) in changed.iter_mut().zip(items) {
+        if let (Err(LedgerError::OwnedByJob(_)), Some(engine)) = (&*result, jobs) {
+            *result = job_task::change(tx, engine, item, now, actions);
+        }
+    }
+    Ok(changed)
 }
 
 /// The result of the only operation.

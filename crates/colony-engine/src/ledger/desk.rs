@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::claim::{Claim, ClaimedTask, Queue, claim_tasks};
 use super::error::LedgerError;
+use super::job_task;
 use super::release::give_back;
 use super::signals::{Signals, lock};
+use crate::engine::Engine;
 
 /// The most claims in one transaction.
 const GROUP_MAX: usize = 256;
@@ -96,6 +98,7 @@ pub(super) struct Desk {
     store: Store,
     clock: Arc<dyn Clock>,
     signals: Signals,
+    jobs: Option<Engine>,
     receiver: mpsc::UnboundedReceiver<Message>,
     waiting: BTreeMap<u64, Pending>,
     by_queue: HashMap<Queue, BTreeSet<u64>>,
@@ -107,12 +110,14 @@ impl Desk {
         store: Store,
         clock: Arc<dyn Clock>,
         signals: Signals,
+        jobs: Option<Engine>,
         receiver: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
         Self {
             store,
             clock,
             signals,
+            jobs,
             receiver,
             waiting: BTreeMap::new(),
             by_queue: HashMap::new(),
@@ -251,6 +256,11 @@ impl Desk {
             if let Some(first) = tasks.first() {
                 self.signals.alarm.set(first.expires_at);
             }
+            if let Some(engine) = &self.jobs {
+                for job in tasks.iter().filter_map(|task| task.job.as_ref()) {
+                    job.announce(engine);
+                }
+            }
             let rows: Vec<_> = tasks.iter().map(|task| task.row.clone()).collect();
             if let Err(Ok(tasks)) = pending.reply.send(Ok(tasks)) {
                 unwanted.extend(tasks);
@@ -258,7 +268,20 @@ impl Desk {
             self.signals.tasks_changed(rows.iter());
         }
         if !unwanted.is_empty() {
-            give_back(&self.store, &self.signals, unwanted, self.clock.now()).await;
+            self.give_back(unwanted).await;
+        }
+    }
+
+    /// Puts tasks back that were claimed for someone who has gone.
+    async fn give_back(&self, tasks: Vec<ClaimedTask>) {
+        let (jobs, tasks): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| task.job.is_some());
+        if !tasks.is_empty() {
+            give_back(&self.store, &self.signals, tasks, self.clock.now()).await;
+        }
+        if let Some(engine) = &self.jobs {
+            let attempts: Vec<_> = jobs.iter().map(ClaimedTask::attempt).collect();
+            job_task::give_back(engine, &attempts).await;
         }
     }
 

@@ -48,10 +48,19 @@ pub enum LedgerError {
     Store(#[from] StoreError),
     /// The engine failed.
     #[error(transparent)]
-    Engine(#[from] Box<EngineError>),
+    Engine(Box<EngineError>),
     /// The ledger is shut down.
     #[error("use the ledger: it is shut down")]
     Closed,
+}
+
+impl From<EngineError> for LedgerError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => Self::Store(error),
+            other => Self::Engine(Box::new(other)),
+        }
+    }
 }
 
 impl LedgerError {

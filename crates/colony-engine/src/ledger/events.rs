@@ -97,7 +97,9 @@ impl RunWatch {
             match tokio::time::timeout(LOOK_AGAIN, self.changes.recv()).await {
                 Ok(Ok(Change::Task(row))) => self.see_task((*row).clone()),
                 Ok(Ok(Change::Run)) => self.look_at_run().await?,
-                Ok(Err(RecvError::Lagged(_) | RecvError::Closed)) | Err(_) => self.look().await?,
+                Ok(Ok(Change::Job) | Err(RecvError::Lagged(_) | RecvError::Closed)) | Err(_) => {
+                    self.look().await?;
+                }
             }
         }
     }
@@ -106,12 +108,23 @@ impl RunWatch {
     async fn look(&mut self) -> Result<(), LedgerError> {
         let overlap = i64::try_from(OVERLAP.as_millis()).unwrap_or(i64::MAX);
         let since = Timestamp::from_millis(self.cursor.as_millis().saturating_sub(overlap));
-        self.look_at_run().await?;
-        let run_id = self.run_id;
-        let rows = self.ledger.store();
-        let rows = rows.read(move |tx| task::changed_tasks(tx, run_id, since));
-        for row in rows.await? {
+        let (org_id, run_id) = (self.org_id.clone(), self.run_id);
+        let looked = self.ledger.store().read(move |tx| {
+            let run = run::find_run(tx, &org_id, run_id)?;
+            Ok::<_, LedgerError>((run, task::changed_tasks(tx, run_id, since)?))
+        });
+        let (run, tasks) = looked.await?;
+        let run = run.ok_or(LedgerError::missing(Missing::Run))?;
+        // The end of a run comes after all that led to it.
+        let ended = run.status.is_terminal();
+        if !ended {
+            self.see_run(run.clone());
+        }
+        for row in tasks {
             self.see_task(row);
+        }
+        if ended {
+            self.see_run(run);
         }
         Ok(())
     }
@@ -121,11 +134,18 @@ impl RunWatch {
         let found = self.ledger.store();
         let found = found.read(move |tx| run::find_run(tx, &org_id, run_id));
         let row = found.await?.ok_or(LedgerError::missing(Missing::Run))?;
+        if row.status.is_terminal() {
+            return self.look().await;
+        }
+        self.see_run(row);
+        Ok(())
+    }
+
+    fn see_run(&mut self, row: RunRow) {
         if self.seen_run.as_ref() != Some(&row) {
             self.seen_run = Some(row.clone());
             self.push(row.updated_at, LedgerEventKind::Run(Box::new(row)));
         }
-        Ok(())
     }
 
     fn see_task(&mut self, row: TaskRow) {

@@ -22,6 +22,7 @@ use super::lane::Lane;
 use super::release::{Heartbeat, HeldLease, renew};
 use super::signals::Signals;
 use super::upkeep::{self, Alarm};
+use crate::engine::Engine;
 
 /// How often a wait for a task's end looks at the row without being told: another queen of the
 /// same database may have changed it.
@@ -39,6 +40,7 @@ struct Inner {
     ids: Arc<dyn IdSource>,
     signals: Signals,
     keys: KeyCache,
+    jobs: Option<Engine>,
     runs: Lane<RunRow, RunRow>,
     tasks: Lane<NewTasks, Vec<CreatedTask>>,
     changes: Lane<Changes, Changed>,
@@ -47,12 +49,36 @@ struct Inner {
 }
 
 impl Ledger {
-    /// Starts the ledger on the current runtime.
+    /// Starts a ledger without jobs on the current runtime.
     pub fn start(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+        Self::start_with(store, clock, ids, None)
+    }
+
+    /// Starts the ledger of an engine on the current runtime: workers may claim job tasks, and
+    /// whoever follows a job's run is told what the engine does.
+    pub fn of_engine(engine: &Engine) -> Self {
+        let (clock, ids) = (Arc::clone(&engine.clock), Arc::clone(&engine.ids));
+        let ledger = Self::start_with(engine.store.clone(), clock, ids, Some(engine.clone()));
+        engine.serve_ledger(ledger.signals().clone());
+        ledger
+    }
+
+    fn start_with(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        jobs: Option<Engine>,
+    ) -> Self {
         let (bell, receiver) = DeskBell::new();
         let signals = Signals::new(bell, Alarm::new());
         let mut loops = JoinSet::new();
-        let desk = Desk::new(store.clone(), Arc::clone(&clock), signals.clone(), receiver);
+        let desk = Desk::new(
+            store.clone(),
+            Arc::clone(&clock),
+            signals.clone(),
+            jobs.clone(),
+            receiver,
+        );
         loops.spawn(desk.run());
         loops.spawn(upkeep::run(
             store.clone(),
@@ -78,6 +104,7 @@ impl Ledger {
                 data: Lane::start(store.clone(), write_data, |_| {}),
                 tasks,
                 changes,
+                jobs,
                 store,
                 clock,
                 ids,
@@ -200,7 +227,20 @@ impl Ledger {
     /// The database's.
     pub async fn change_tasks(&self, items: Vec<ChangeTask>) -> Result<Changed, LedgerError> {
         let now = self.now();
-        self.inner.changes.run(Changes { items, now }).await
+        // Those under a lease that prove to be job tasks go to the engine afterwards.
+        let leased: Vec<Option<ChangeTask>> = match &self.inner.jobs {
+            Some(_) => items.iter().map(under_lease).collect(),
+            None => Vec::new(),
+        };
+        let mut changed = self.inner.changes.run(Changes { items, now }).await?;
+        if let Some(engine) = &self.inner.jobs {
+            for (result, item) in changed.iter_mut().zip(leased) {
+                if let (Err(LedgerError::OwnedByJob(_)), Some(item)) = (&*result, item) {
+                    *result = engine.change_job_task(item, now).await;
+                }
+            }
+        }
+        Ok(changed)
     }
 
     /// A page of tasks (7.8).
@@ -306,6 +346,10 @@ impl Ledger {
         answer.await.is_ok()
     }
 
+    pub(super) fn jobs(&self) -> Option<&Engine> {
+        self.inner.jobs.as_ref()
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.inner.store
     }
@@ -325,4 +369,8 @@ impl Ledger {
     pub(super) fn keys(&self) -> &KeyCache {
         &self.inner.keys
     }
+}
+
+fn under_lease(item: &ChangeTask) -> Option<ChangeTask> {
+    item.lease.is_some().then(|| item.clone())
 }

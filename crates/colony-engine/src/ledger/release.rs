@@ -11,6 +11,7 @@ use colony_store::{Store, StoreError, Tx};
 use serde_json::json;
 
 use super::claim::ClaimedTask;
+use super::job_task;
 use super::signals::Signals;
 use super::work::{Entry, Work};
 
@@ -33,7 +34,7 @@ pub struct Heartbeat {
 pub struct HeldLease {
     /// The lease.
     pub attempt: AttemptRef,
-    /// When it ends; none when it is over already.
+    /// When it ends; none when it is over already. With `stop` it is not renewed any more.
     pub expires_at: Option<Timestamp>,
     /// Where the task is; none when it is unknown.
     pub status: Option<TaskStatus>,
@@ -55,17 +56,21 @@ pub(super) fn renew(
         .collect();
     let ids: Vec<TaskId> = wanted.iter().map(|attempt| attempt.task_id).collect();
     let states = lease::states_of(tx, &beat.org_id, &ids)?;
-    Ok((beat.leases.iter())
-        .map(|attempt| {
-            let current = renewed.contains(attempt);
-            HeldLease {
-                attempt: *attempt,
-                expires_at: current.then_some(expires_at),
-                status: states.get(&attempt.task_id).copied(),
-                stop: !current,
-            }
-        })
-        .collect())
+    let mut leases = Vec::with_capacity(beat.leases.len());
+    for attempt in &beat.leases {
+        let current = renewed.contains(attempt);
+        let mut held = HeldLease {
+            attempt: *attempt,
+            expires_at: current.then_some(expires_at),
+            status: states.get(&attempt.task_id).copied(),
+            stop: !current,
+        };
+        if !current && held.status == Some(TaskStatus::Running) {
+            job_task::renew(tx, &beat.org_id, &mut held, expires_at)?;
+        }
+        leases.push(held);
+    }
+    Ok(leases)
 }
 
 /// Puts tasks back that were claimed for someone who has gone.
@@ -75,12 +80,7 @@ pub(super) async fn give_back(
     tasks: Vec<ClaimedTask>,
     now: Timestamp,
 ) {
-    let attempts: Vec<AttemptRef> = (tasks.iter())
-        .map(|task| AttemptRef {
-            task_id: task.row.id,
-            epoch: task.row.epoch,
-        })
-        .collect();
+    let attempts: Vec<AttemptRef> = tasks.iter().map(ClaimedTask::attempt).collect();
     let rows = store
         .write(move |tx| {
             let ids: Vec<TaskId> = attempts.iter().map(|attempt| attempt.task_id).collect();

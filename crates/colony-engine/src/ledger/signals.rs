@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use colony_core::id::{RunId, TaskId};
+use colony_store::ledger::offer::Offer;
 use colony_store::ledger::{TaskRow, Waiting};
 use tokio::sync::{Notify, broadcast};
 
@@ -20,11 +21,13 @@ pub(super) enum Change {
     Task(Arc<TaskRow>),
     /// The run's own row changed.
     Run,
+    /// The engine changed the run or its tasks.
+    Job,
 }
 
 /// Tells those who wait. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     pub(super) bell: DeskBell,
     pub(super) alarm: Alarm,
     runs: Arc<Mutex<HashMap<RunId, broadcast::Sender<Change>>>>,
@@ -60,6 +63,26 @@ impl Signals {
     /// The run's own row changed.
     pub(super) fn run_changed(&self, id: RunId) {
         self.tell_run(id, || Change::Run);
+    }
+
+    /// A job task waits for workers.
+    pub(crate) fn job_task_offered(&self, run_id: RunId, offer: &Offer) {
+        self.bell.ring(&offer.org_id, &offer.kind);
+        self.job_changed(run_id, &[offer.task_id]);
+    }
+
+    /// Whether anybody follows a run or waits for a task.
+    pub(crate) fn is_watched(&self) -> bool {
+        !lock(&self.runs).is_empty() || !lock(&self.tasks).is_empty()
+    }
+
+    /// The engine changed a run or its tasks.
+    pub(crate) fn job_changed(&self, id: RunId, tasks: &[TaskId]) {
+        self.tell_run(id, || Change::Job);
+        let waiting = lock(&self.tasks);
+        for notify in tasks.iter().filter_map(|id| waiting.get(id)) {
+            notify.notify_waiters();
+        }
     }
 
     fn tell_run(&self, id: RunId, change: impl FnOnce() -> Change) {

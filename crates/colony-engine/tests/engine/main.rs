@@ -7,3 +7,4 @@ mod logs;
 mod restart;
 mod runs;
 mod scheduling;
+mod workers;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use colony_core::id::TaskId;
-use colony_core::job::{JobRun, Phase, TaskRun};
+use colony_core::job::{JobError, JobRun, Phase, TaskRun};
 use colony_core::plan::Plan;
 use colony_core::state::{JobState, JobTaskState, RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
@@ -273,10 +273,13 @@ fn insert_task(
     let planned = place.plan.tasks.get(order);
     let method = planned.map_or("", |planned| planned.method.as_str());
     let ended_at = task.state.is_terminal().then_some(place.now);
+    let error = task.error.as_ref();
+    // A task sees the parameters of its run, and says what job it is part of.
     tx.execute(
-        "INSERT INTO tasks (id, run_id, org_id, type, status, input, retry_count, max_retries, \
-         epoch, created_at, updated_at, queued_at, completed_at) \
-         VALUES ($1, $2, $3, $4, $5, 'null', $6, $7, 0, $8, $8, $8, $9)",
+        "INSERT INTO tasks (id, run_id, org_id, type, status, input, metadata, retry_count, \
+         max_retries, epoch, created_at, updated_at, queued_at, completed_at, error) \
+         SELECT $1, id, $3, $4, $5, input, metadata, $6, $7, 0, $8, $8, $8, $9, $10 \
+         FROM runs WHERE id = $2",
         &[
             &id,
             &before.run_id,
@@ -287,9 +290,9 @@ fn insert_task(
             &planned.map_or(0, |planned| planned.retry),
             &place.now,
             &ended_at,
+            &error_json(error),
         ],
     )?;
-    let error = task.error.as_ref();
     tx.execute(
         "INSERT INTO job_tasks (run_id, task_type, task_id, task_order, method, allow_failure, \
          state, pass, seq, exit_code, error_code, error_message, failed_command, failed_attempts, \
@@ -330,10 +333,11 @@ fn update_task(
     let fresh = old.is_none_or(|old| old.seq != task.seq);
     let ended = task.state.is_terminal() || task.state == JobTaskState::Paused;
     let ended_at = ended.then_some(place.now);
+    let error = task.error.as_ref();
     tx.execute(
         "UPDATE tasks SET status = $2, retry_count = $3, updated_at = $4, \
          started_at = CASE WHEN $5 THEN NULL ELSE started_at END, completed_at = $6, \
-         duration_ms = $6 - COALESCE(started_at, created_at) WHERE id = $1",
+         duration_ms = $6 - COALESCE(started_at, created_at), error = $7 WHERE id = $1",
         &[
             &id,
             &TaskStatus::from(task.state),
@@ -341,9 +345,9 @@ fn update_task(
             &place.now,
             &fresh,
             &ended_at,
+            &error_json(error),
         ],
     )?;
-    let error = task.error.as_ref();
     let overridden = task.overridden.as_ref();
     tx.execute(
         "UPDATE job_tasks SET state = $3, pass = $4, seq = $5, exit_code = $6, error_code = $7, \
@@ -374,6 +378,14 @@ fn update_task(
         ],
     )?;
     Ok(())
+}
+
+/// An error as the Runs API shows it.
+fn error_json(error: Option<&JobError>) -> Option<String> {
+    let json = |error: &JobError| {
+        serde_json::json!({ "code": error.code, "message": error.message }).to_string()
+    };
+    error.map(json)
 }
 
 /// The serde word of an enumeration.

@@ -20,16 +20,19 @@ pub struct Offer {
     pub rank: i64,
     /// The task; older first.
     pub task_id: TaskId,
+    /// For the task of a job: how long its attempts may take together, in milliseconds.
+    pub timeout_ms: Option<i64>,
 }
 
 impl Offer {
-    /// The place of a task.
+    /// The place of a task that no job owns.
     pub fn of(row: &TaskRow) -> Self {
         Self {
             org_id: row.org_id.clone(),
             kind: row.kind.clone(),
             rank: row.priority,
             task_id: row.id,
+            timeout_ms: None,
         }
     }
 }
@@ -41,10 +44,19 @@ impl Offer {
 /// The database's.
 pub fn insert_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError> {
     tx.execute_rows(
-        "INSERT INTO offers (org_id, type, rank, task_id) VALUES {rows} ON CONFLICT DO NOTHING",
+        "INSERT INTO offers (org_id, type, rank, task_id, timeout_ms) VALUES {rows} \
+         ON CONFLICT DO NOTHING",
         &[],
         offers,
-        |offer| params![&offer.org_id, &offer.kind, &offer.rank, &offer.task_id],
+        |offer| {
+            params![
+                &offer.org_id,
+                &offer.kind,
+                &offer.rank,
+                &offer.task_id,
+                &offer.timeout_ms,
+            ]
+        },
     )?;
     Ok(())
 }
@@ -140,7 +152,7 @@ pub fn front(
 ) -> Result<Vec<Offer>, StoreError> {
     let lock = tx.skip_locked();
     let sql = format!(
-        "SELECT rank, task_id FROM offers WHERE org_id = $1 AND type = $2 \
+        "SELECT rank, task_id, timeout_ms FROM offers WHERE org_id = $1 AND type = $2 \
          ORDER BY rank, task_id LIMIT {limit}{lock}"
     );
     tx.query(&sql, &[&org_id, &kind])?
@@ -151,6 +163,7 @@ pub fn front(
                 kind: kind.to_owned(),
                 rank: row.get(0)?,
                 task_id: row.get(1)?,
+                timeout_ms: row.get(2)?,
             })
         })
         .collect()

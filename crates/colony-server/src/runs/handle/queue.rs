@@ -116,7 +116,7 @@ pub(super) async fn heartbeat(state: &RunsState, mut call: Call) -> Answer {
         Outcome::Leases(leases) => {
             let held = leases.iter().zip(&tokens).map(|(held, token)| Held {
                 lease_token: token.clone(),
-                renewed: held.expires_at.is_some(),
+                renewed: !held.stop,
                 lease_expires_at: held.expires_at.map(|time| view.time(time)),
                 status: held.status,
                 stop: held.stop,

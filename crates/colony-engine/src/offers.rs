@@ -1,0 +1,180 @@
+//! The offers loop: renders ready job tasks of method WORKER and puts them where workers claim
+//! them.
+
+use std::time::Duration;
+
+use colony_core::id::{RunId, TaskId};
+use colony_core::job::AttemptEnd;
+use colony_core::time::Timestamp;
+use colony_store::dispatch::{self, ClaimTasks, ReadyTask};
+use colony_store::ledger::offer::Offer;
+use colony_store::{Tx, job_run, worker_task};
+
+use crate::action::Actions;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::order::{Prepared, Rendered, TaskInput, WorkerOffer};
+use crate::report::end_attempt;
+
+/// Tasks rendered between two looks.
+const BATCH: u32 = 64;
+/// Pause after a failure of the database.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+/// Who holds the lease of a task that ends without being offered.
+const QUEEN: &str = "queen";
+
+pub(crate) async fn run(engine: Engine) {
+    loop {
+        match offer_ready(&engine).await {
+            Ok(0) => engine.nudges.offers.notified().await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("failed to offer tasks to workers: {error}");
+                tokio::time::sleep(FAILURE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A ready task and what becomes of it.
+struct Step {
+    ready: ReadyTask,
+    name: String,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Offered(Box<(WorkerOffer, Rendered)>),
+    Ended(AttemptEnd),
+    /// It is part of no job any more.
+    Orphan,
+}
+
+/// Offers the first ready tasks. Returns how many there were.
+async fn offer_ready(engine: &Engine) -> Result<usize, EngineError> {
+    let inside = engine.clone();
+    let loaded: Vec<(ReadyTask, Option<TaskInput>)> = engine
+        .store
+        .read(move |tx| {
+            let mut loaded = Vec::new();
+            for ready in worker_task::ready_tasks(tx, BATCH)? {
+                let input = TaskInput::load(tx, &inside, ready.run_id, ready.task_id)?;
+                loaded.push((ready, input));
+            }
+            Ok::<_, EngineError>(loaded)
+        })
+        .await?;
+    let count = loaded.len();
+    if count == 0 {
+        return Ok(0);
+    }
+    let steps: Vec<Step> = loaded
+        .into_iter()
+        .map(|(ready, input)| step(engine, ready, input))
+        .collect();
+    let (inside, now) = (engine.clone(), engine.now());
+    let (actions, offered) = engine
+        .store
+        .write(move |tx| {
+            let (mut actions, mut offered) = (Actions::default(), Vec::new());
+            for step in &steps {
+                offered.extend(step.store(tx, &inside, now, &mut actions)?);
+            }
+            Ok::<_, EngineError>((actions, offered))
+        })
+        .await?;
+    actions.carry_out(engine);
+    if let Some(signals) = engine.ledger_signals() {
+        for (run_id, offer) in &offered {
+            signals.job_task_offered(*run_id, offer);
+        }
+    }
+    Ok(count)
+}
+
+fn step(engine: &Engine, ready: ReadyTask, input: Option<TaskInput>) -> Step {
+    let Some(input) = input else {
+        return Step {
+            ready,
+            name: String::new(),
+            outcome: Outcome::Orphan,
+        };
+    };
+    let outcome = match input.prepare(engine) {
+        Prepared::Rendered(rendered) => {
+            let offer = input.offer(&ready, &rendered);
+            Outcome::Offered(Box::new((offer, *rendered)))
+        }
+        Prepared::Ended(end) => Outcome::Ended(end),
+    };
+    let name = input.task_name().to_owned();
+    Step {
+        ready,
+        name,
+        outcome,
+    }
+}
+
+impl Step {
+    /// Stores what becomes of the task, unless it was withdrawn meanwhile. Gives its place in the
+    /// queue of workers.
+    fn store(
+        &self,
+        tx: &mut Tx<'_>,
+        engine: &Engine,
+        now: Timestamp,
+        actions: &mut Actions,
+    ) -> Result<Option<(RunId, Offer)>, EngineError> {
+        // The run before its tasks, as everywhere.
+        let run = job_run::lock_job_run(tx, self.ready.run_id)?;
+        if !worker_task::take_ready(tx, &self.ready)? || run.is_none() {
+            return Ok(None);
+        }
+        match &self.outcome {
+            Outcome::Offered(offered) => {
+                let (
+                    WorkerOffer {
+                        offer,
+                        input,
+                        metadata,
+                    },
+                    rendered,
+                ) = &**offered;
+                if let Some(control) = rendered.changed_control() {
+                    job_run::set_control(tx, self.ready.run_id, &self.name, control)?;
+                }
+                worker_task::offer_task(tx, offer, (input, metadata), now)?;
+                Ok(Some((self.ready.run_id, offer.clone())))
+            }
+            Outcome::Ended(end) => {
+                self.end(tx, engine, end, now, actions)?;
+                Ok(None)
+            }
+            Outcome::Orphan => Ok(None),
+        }
+    }
+
+    /// A task that no worker needs to see: skipped, or impossible.
+    fn end(
+        &self,
+        tx: &mut Tx<'_>,
+        engine: &Engine,
+        end: &AttemptEnd,
+        now: Timestamp,
+        actions: &mut Actions,
+    ) -> Result<(), EngineError> {
+        let claim = ClaimTasks {
+            queue: self.ready.queue.clone(),
+            limit: 1,
+            holder: QUEEN.to_owned(),
+            host: String::new(),
+            now,
+            expires_at: now,
+        };
+        let task: TaskId = self.ready.task_id;
+        let place = (task, self.ready.run_id);
+        let lease = dispatch::lease_task(tx, &claim, place, self.ready.timeout_ms)?;
+        end_attempt(tx, engine, lease.attempt, end.clone(), None, now, actions)?;
+        Ok(())
+    }
+}
