@@ -105,7 +105,7 @@ pub fn insert_artifact(tx: &mut Tx<'_>, new: &ArtifactRow) -> Result<(), StoreEr
         "INSERT INTO artifacts ({COLUMNS}, artifact_group, deleted, updated_at) VALUES ($1, $2, \
          COALESCE(NULLIF($3, ''), (SELECT user_id FROM requests WHERE id = $4), ''), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', FALSE, $18)"
     );
-    tx.execute(
+    tx.send(
         &sql,
         &[
             &new.id,

@@ -36,7 +36,7 @@ pub fn insert_context(
     org_id: &str,
     context: &Context,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, created_at, \
          updated_at) VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $7)",
         &[

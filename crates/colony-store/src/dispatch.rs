@@ -28,7 +28,7 @@ pub struct ReadyTask {
 ///
 /// The database's.
 pub fn offer_task(tx: &mut Tx<'_>, task: &ReadyTask) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "INSERT INTO ready_tasks (queue, rank, task_id, run_id, timeout_ms) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         &[
@@ -48,7 +48,7 @@ pub fn offer_task(tx: &mut Tx<'_>, task: &ReadyTask) -> Result<(), StoreError> {
 ///
 /// The database's.
 pub fn withdraw_task(tx: &mut Tx<'_>, task_id: TaskId) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM ready_tasks WHERE task_id = $1", &[&task_id])?;
+    tx.send("DELETE FROM ready_tasks WHERE task_id = $1", &[&task_id])?;
     Ok(())
 }
 
@@ -168,7 +168,7 @@ pub fn lease_task(
             ],
         )?
         .get(0)?;
-    tx.execute(
+    tx.send(
         "INSERT INTO leases (task_id, run_id, epoch, holder, expires_at, deadline_at, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &[
@@ -306,7 +306,7 @@ pub fn take_overdue_leases(
         .map(lease)
         .collect::<Result<Vec<_>, _>>()?;
     for lease in &leases {
-        tx.execute(
+        tx.send(
             "UPDATE leases SET deadline_at = NULL WHERE task_id = $1",
             &[&lease.attempt.task_id],
         )?;
@@ -338,7 +338,7 @@ pub struct EndedAttempt {
 /// The database's; one attempt has one outcome.
 pub fn insert_attempt(tx: &mut Tx<'_>, ended: &EndedAttempt) -> Result<(), StoreError> {
     let lease = &ended.lease;
-    tx.execute(
+    tx.send(
         "INSERT INTO attempts (task_id, epoch, run_id, retry, holder, outcome, exit_code, \
          error_message, started_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[

@@ -163,7 +163,7 @@ pub fn set_report_details(
     if *details == ReportDetails::default() {
         return Ok(());
     }
-    tx.execute(
+    tx.send(
         "UPDATE job_tasks SET failed_command = $3, warnings = $4, stdout = $5 \
          WHERE run_id = $1 AND task_id = $2",
         &[

@@ -215,7 +215,7 @@ pub fn set_control(
     task: &str,
     control: &TaskPlan,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE job_tasks SET control = $3 WHERE run_id = $1 AND task_type = $2",
         &[&run_id, &task, &Json(control)],
     )?;
@@ -233,11 +233,11 @@ pub fn set_deadline(
     task: &str,
     deadline: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE job_tasks SET deadline_at = $3 WHERE run_id = $1 AND task_type = $2",
         &[&run_id, &task, &deadline],
     )?;
-    tx.execute(
+    tx.send(
         "UPDATE leases SET deadline_at = $3 WHERE run_id = $1 AND task_id = \
          (SELECT task_id FROM job_tasks WHERE run_id = $1 AND task_type = $2)",
         &[&run_id, &task, &deadline],
@@ -257,7 +257,7 @@ pub fn set_result(
     output: Option<&str>,
     error: Option<&str>,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE runs SET output = $2, error = $3 WHERE id = $1",
         &[&run_id, &output, &error],
     )?;
@@ -313,22 +313,22 @@ pub fn find_task(
 ///
 /// The database's.
 pub fn abandon_run(tx: &mut Tx<'_>, run_id: RunId, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE job_runs SET phase = 'ended', job_state = 'CANCELLED', occupies_slot = FALSE, \
          deadline_at = NULL, current_task = NULL WHERE run_id = $1",
         &[&run_id],
     )?;
-    tx.execute(
+    tx.send(
         "UPDATE runs SET status = 'cancelled', updated_at = $2, completed_at = $2, \
          duration_ms = $2 - started_at WHERE id = $1",
         &[&run_id, &now],
     )?;
-    tx.execute(
+    tx.send(
         "UPDATE tasks SET status = 'cancelled', updated_at = $2, completed_at = $2 \
          WHERE run_id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')",
         &[&run_id, &now],
     )?;
-    tx.execute(
+    tx.send(
         "UPDATE job_tasks SET state = 'CANCELLED', ended_at = $2 \
          WHERE run_id = $1 AND state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
         &[&run_id, &now],

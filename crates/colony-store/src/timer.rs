@@ -71,7 +71,7 @@ impl Timer {
 ///
 /// The database's.
 pub fn set(tx: &mut Tx<'_>, timer: &Timer) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "INSERT INTO timers (kind, subject, detail, due_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (subject, kind, detail) DO UPDATE SET due_at = $4",
         &[
@@ -90,7 +90,7 @@ pub fn set(tx: &mut Tx<'_>, timer: &Timer) -> Result<(), StoreError> {
 ///
 /// The database's.
 pub fn clear(tx: &mut Tx<'_>, subject: Uuid) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM timers WHERE subject = $1", &[&subject])?;
+    tx.send("DELETE FROM timers WHERE subject = $1", &[&subject])?;
     Ok(())
 }
 
@@ -119,7 +119,7 @@ pub fn take_due(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<Timer
             detail: row.get(2)?,
             due_at: row.get(3)?,
         };
-        tx.execute(
+        tx.send(
             "DELETE FROM timers WHERE subject = $1 AND kind = $2 AND detail = $3",
             &[&timer.subject, &kind.as_str(), &timer.detail],
         )?;

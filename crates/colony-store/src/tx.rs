@@ -62,6 +62,18 @@ impl<'a> Tx<'a> {
         self.execute_params(sql, &to_params(params))
     }
 
+    /// Runs a statement of which nobody needs the number of rows and that is not expected to fail.
+    ///
+    /// On PostgreSQL it travels together with the next statement that is waited for, so it costs
+    /// no round trip. When it is refused after all, that statement or the commit says so.
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or one before it.
+    pub fn send(&mut self, sql: &str, params: &[&dyn ToParam]) -> Result<(), StoreError> {
+        self.send_params(sql, to_params(params))
+    }
+
     /// Runs a statement; returns its rows.
     ///
     /// # Errors
@@ -132,6 +144,21 @@ impl<'a> Tx<'a> {
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => crate::sqlite::execute(connection, sql, params),
             Backend::Postgres(session) => session.execute(sql, params),
+        };
+        self.note_failure(result)
+    }
+
+    pub(crate) fn send_params(
+        &mut self,
+        sql: &str,
+        params: Vec<Param<'_>>,
+    ) -> Result<(), StoreError> {
+        self.start_statement(sql, &params)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(connection) => {
+                crate::sqlite::execute(connection, sql, &params).map(|_| ())
+            }
+            Backend::Postgres(session) => session.send(sql, params),
         };
         self.note_failure(result)
     }

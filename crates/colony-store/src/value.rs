@@ -31,6 +31,19 @@ pub enum Param<'a> {
 }
 
 impl Param<'_> {
+    /// The same value, borrowing nothing.
+    pub(crate) fn into_owned(self) -> Param<'static> {
+        match self {
+            Self::Text(text) => Param::Text(Cow::Owned(text.into_owned())),
+            Self::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.into_owned())),
+            Self::Null => Param::Null,
+            Self::Id(id) => Param::Id(id),
+            Self::Int(int) => Param::Int(int),
+            Self::Bool(value) => Param::Bool(value),
+            Self::Double(value) => Param::Double(value),
+        }
+    }
+
     /// What kind of value this is, for messages; never the value, which may be a secret.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -77,7 +77,7 @@ pub fn offer_task(
     (input, metadata): (&str, &str),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE tasks SET type = $2, input = $3, metadata = $4, priority = $5, \
          waiting = 'offered', updated_at = $6 WHERE id = $1",
         &[
@@ -187,7 +187,7 @@ pub fn lease_task(
             ],
         )?
         .get(0)?;
-    tx.execute(
+    tx.send(
         "INSERT INTO leases (task_id, run_id, epoch, holder, expires_at, deadline_at, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &[
@@ -245,7 +245,7 @@ pub fn renew_task(
             stop: true,
         }));
     }
-    tx.execute(
+    tx.send(
         "UPDATE leases SET expires_at = $2 WHERE task_id = $1",
         &[&attempt.task_id, &expires_at],
     )?;
@@ -281,7 +281,7 @@ pub fn set_words(
 ) -> Result<Option<TaskRow>, StoreError> {
     let (output, error) = (words.output.as_ref(), words.error.as_ref());
     if *words != TaskWords::default() {
-        tx.execute(
+        tx.send(
             "UPDATE tasks SET output = CASE WHEN $3 THEN $4 ELSE output END, \
              error = CASE WHEN $5 THEN $6 ELSE error END, \
              metadata = COALESCE($7, metadata), updated_at = $8 WHERE id = $1 AND org_id = $2",

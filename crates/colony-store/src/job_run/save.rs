@@ -118,7 +118,7 @@ impl Counts {
 fn count_slot(tx: &mut Tx<'_>, before: &JobRunRow, after: &JobRun) -> Result<(), StoreError> {
     let taken = i64::from(occupies_slot(after.phase)) - i64::from(occupies_slot(before.run.phase));
     if taken != 0 {
-        tx.execute(
+        tx.send(
             "INSERT INTO slots (schedule_key, taken) VALUES ($1, $2) \
              ON CONFLICT (schedule_key) DO UPDATE SET taken = slots.taken + $2",
             &[&before.schedule_key, &taken],
@@ -145,7 +145,7 @@ fn insert_run(
 ) -> Result<(), StoreError> {
     let status = RunStatus::from(job_state);
     let ended_at = status.is_terminal().then_some(now);
-    tx.execute(
+    tx.send(
         "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
          failed_tasks, created_at, updated_at, started_at, completed_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $10)",
@@ -162,7 +162,7 @@ fn insert_run(
             &ended_at,
         ],
     )?;
-    tx.execute(
+    tx.send(
         "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, job_state, \
          phase, occupies_slot, pass, job_retries, retried, paused_count, task_runs, deadline_at, \
          current_task, verdict, skip_cleanup) \
@@ -196,7 +196,7 @@ fn update_run(
     after: &JobRun,
     job_state: JobState,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE job_runs SET job_state = $2, phase = $3, occupies_slot = $4, pass = $5, \
          job_retries = $6, retried = $7, paused_count = $8, task_runs = $9, deadline_at = $10, \
          current_task = $11, verdict = $12, skip_cleanup = $13 WHERE run_id = $1",
@@ -231,7 +231,7 @@ fn update_ledger(
     if *counts == Counts::default() && ended_at.is_none() {
         return Ok(());
     }
-    tx.execute(
+    tx.send(
         "UPDATE runs SET status = $2, total_tasks = total_tasks + $3, \
          completed_tasks = completed_tasks + $4, failed_tasks = failed_tasks + $5, \
          updated_at = $6, completed_at = COALESCE($7, completed_at), \
@@ -275,7 +275,7 @@ fn insert_task(
     let ended_at = task.state.is_terminal().then_some(place.now);
     let error = task.error.as_ref();
     // A task sees the parameters of its run, and says what job it is part of.
-    tx.execute(
+    tx.send(
         "INSERT INTO tasks (id, run_id, org_id, type, status, input, metadata, retry_count, \
          max_retries, epoch, created_at, updated_at, queued_at, completed_at, error) \
          SELECT $1, id, $3, $4, $5, input, metadata, $6, $7, 0, $8, $8, $8, $9, $10 \
@@ -293,7 +293,7 @@ fn insert_task(
             &error_json(error),
         ],
     )?;
-    tx.execute(
+    tx.send(
         "INSERT INTO job_tasks (run_id, task_type, task_id, task_order, method, allow_failure, \
          state, pass, seq, exit_code, error_code, error_message, failed_command, failed_attempts, \
          retries, losses, reused, ant_id, ant_host, ended_at) \
@@ -334,7 +334,7 @@ fn update_task(
     let ended = task.state.is_terminal() || task.state == JobTaskState::Paused;
     let ended_at = ended.then_some(place.now);
     let error = task.error.as_ref();
-    tx.execute(
+    tx.send(
         "UPDATE tasks SET status = $2, retry_count = $3, updated_at = $4, \
          started_at = CASE WHEN $5 THEN NULL ELSE started_at END, completed_at = $6, \
          duration_ms = $6 - COALESCE(started_at, created_at), error = $7 WHERE id = $1",
@@ -349,7 +349,7 @@ fn update_task(
         ],
     )?;
     let overridden = task.overridden.as_ref();
-    tx.execute(
+    tx.send(
         "UPDATE job_tasks SET state = $3, pass = $4, seq = $5, exit_code = $6, error_code = $7, \
          error_message = $8, failed_attempts = $9, retries = $10, losses = $11, deadline_at = $12, \
          stop = $13, old_status = $14, old_error_code = $15, reused = $16, control = $17, \

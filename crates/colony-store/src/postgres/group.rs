@@ -61,7 +61,7 @@ fn write_group(session: &mut Session, jobs: &mut [Box<dyn Job>], counters: &Coun
     if session.connect().is_err() {
         return Ended::GaveWay;
     }
-    session.begin(BEGIN);
+    session.begin(BEGIN, true);
     let mut succeeded = Vec::with_capacity(jobs.len());
     for job in jobs.iter_mut() {
         let done = job.run(&mut Tx::postgres(session, counters));

@@ -1,7 +1,10 @@
 //! One connection, its prepared statements, and the transaction on it.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
@@ -16,6 +19,9 @@ use crate::value::Param;
 /// How many prepared statements a connection keeps before it starts anew.
 const STATEMENT_CACHE: usize = 1024;
 
+/// How many statements may wait to be sent: they take memory on both sides.
+const UNSENT_MAX: usize = 256;
+
 /// A connection that comes back after it was lost.
 pub(crate) struct Session {
     server: Server,
@@ -23,8 +29,10 @@ pub(crate) struct Session {
     link: Option<Link>,
     /// Whether the server is in a transaction.
     begun: bool,
-    /// What to say before the next statement; sent together with it.
-    pending: Option<&'static str>,
+    /// What goes before the next statement; sent together with it.
+    unsent: Vec<Unsent>,
+    /// Whether closures share the transaction.
+    shared: bool,
     failure: Option<Failure>,
     number: usize,
 }
@@ -32,6 +40,35 @@ pub(crate) struct Session {
 struct Link {
     client: Client,
     statements: HashMap<String, Statement>,
+}
+
+/// Something that is sent without waiting for the answer.
+enum Unsent {
+    /// Words between statements: they start and end transactions and savepoints.
+    Words(&'static str),
+    Statement {
+        sql: String,
+        statement: Statement,
+        params: Vec<Param<'static>>,
+    },
+}
+
+impl Unsent {
+    async fn run(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        match self {
+            Self::Words(words) => client.batch_execute(words).await,
+            Self::Statement {
+                statement, params, ..
+            } => client.execute_raw(statement, params).await.map(|_| ()),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Words(words) => words,
+            Self::Statement { sql, .. } => sql,
+        }
+    }
 }
 
 /// How a commit ended.
@@ -50,7 +87,8 @@ impl Session {
             runtime: runtime(),
             link: None,
             begun: false,
-            pending: None,
+            unsent: Vec::new(),
+            shared: false,
             failure: None,
             number,
         }
@@ -82,17 +120,21 @@ impl Session {
         self.link = None;
     }
 
-    /// Starts a transaction; nothing is sent before its first statement.
-    pub(super) fn begin(&mut self, begin: &'static str) {
+    /// Starts a transaction, which several closures may share; nothing is sent before its first
+    /// statement is waited for.
+    pub(super) fn begin(&mut self, begin: &'static str, shared: bool) {
+        self.shared = shared;
         self.begun = false;
-        self.pending = Some(begin);
+        self.unsent = vec![Unsent::Words(begin)];
         self.failure = None;
     }
 
     /// Ends one savepoint and starts the next; sent with the next statement. When nothing was sent
     /// since the last one, that still serves.
     pub(super) fn next(&mut self, words: &'static str) {
-        self.pending = self.pending.or(Some(words));
+        if !matches!(self.unsent.last(), Some(Unsent::Words(_))) {
+            self.unsent.push(Unsent::Words(words));
+        }
         self.failure = None;
     }
 
@@ -101,12 +143,22 @@ impl Session {
         self.failure
     }
 
+    /// Sends what is left, and commits.
     pub(super) fn commit(&mut self) -> Commit {
-        if !self.begun {
+        let is_statement = |unsent: &Unsent| matches!(unsent, Unsent::Statement { .. });
+        if !self.begun && !self.unsent.iter().any(is_statement) {
             return Commit::Done;
         }
-        let before = self.pending.take().unwrap_or_default();
-        match self.batch(&format!("{before}; COMMIT")) {
+        let Some(client) = self.link.as_ref().map(|link| &link.client) else {
+            return Commit::Done;
+        };
+        self.begun = true;
+        let unsent = std::mem::take(&mut self.unsent);
+        let commit = client.batch_execute("COMMIT");
+        let (refused, committed) = self.runtime.block_on(in_order(client, &unsent, commit));
+        // When a statement was refused, the server has rolled back instead.
+        let result = refused.map_or(committed, |(_, error)| Err(error));
+        match result {
             Ok(()) => Commit::Done,
             Err(error) => match Failure::of(&error) {
                 Failure::Lost => Commit::Unknown(error),
@@ -116,16 +168,11 @@ impl Session {
     }
 
     pub(super) fn roll_back(&mut self) {
+        self.unsent.clear();
         if self.begun && self.batch("ROLLBACK").is_err() {
             // The server rolls back what a lost connection left.
             self.disconnect();
         }
-    }
-
-    /// Takes what is to be said before a statement that is about to be sent.
-    fn take_pending(&mut self) -> Option<&'static str> {
-        self.begun = true;
-        self.pending.take()
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), tokio_postgres::Error> {
@@ -138,19 +185,23 @@ impl Session {
     /// Runs a statement; returns the number of rows changed, or given when it gives rows.
     pub(crate) fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql, params)?;
-        let before = self.take_pending();
-        let client = self.client()?;
-        let result = self.runtime.block_on(async {
-            let run = client.execute_raw(&statement, params);
-            match before {
-                None => run.await,
-                Some(before) => {
-                    let before = client.batch_execute(before);
-                    tokio::try_join!(biased; before, run).map(|((), count)| count)
-                }
-            }
+        self.run(sql, async |client| {
+            client.execute_raw(&statement, params).await
+        })
+    }
+
+    /// Takes a statement to be run with the next one that is waited for.
+    pub(crate) fn send(&mut self, sql: &str, params: Vec<Param<'_>>) -> Result<(), StoreError> {
+        let statement = self.prepare(sql, &params)?;
+        self.unsent.push(Unsent::Statement {
+            sql: excerpt(sql),
+            statement,
+            params: params.into_iter().map(Param::into_owned).collect(),
         });
-        result.map_err(|error| self.refused(sql, error))
+        if self.unsent.len() >= UNSENT_MAX {
+            self.run(sql, async |_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Runs a statement; returns its rows.
@@ -160,32 +211,44 @@ impl Session {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepare(sql, params)?;
-        let before = self.take_pending();
-        let client = self.client()?;
         let params: Vec<&(dyn ToSql + Sync)> = params
             .iter()
             .map(|param| param as &(dyn ToSql + Sync))
             .collect();
-        let result = self.runtime.block_on(async {
-            let run = client.query(&statement, &params);
-            match before {
-                None => run.await,
-                Some(before) => {
-                    let before = client.batch_execute(before);
-                    tokio::try_join!(biased; before, run).map(|((), rows)| rows)
-                }
-            }
-        });
-        let rows = result.map_err(|error| self.refused(sql, error))?;
+        let rows = self.run(sql, async |client| client.query(&statement, &params).await)?;
         to_rows(sql, &statement, &rows)
     }
 
     /// Runs several statements without parameters.
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.client()?;
-        let before = self.take_pending().unwrap_or_default();
-        self.batch(&format!("{before}; {sql}"))
-            .map_err(|error| self.refused(sql, error))
+        self.run(sql, async |client| client.batch_execute(sql).await)
+    }
+
+    /// Sends everything that is unsent and then a statement, and waits for all of it.
+    fn run<T>(
+        &mut self,
+        sql: &str,
+        statement: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let Some(link) = &self.link else {
+            return Err(StoreError::Unreachable { source: None });
+        };
+        self.begun = true;
+        let unsent = std::mem::take(&mut self.unsent);
+        let last = statement(&link.client);
+        let (refused, result) = self.runtime.block_on(in_order(&link.client, &unsent, last));
+        match refused {
+            // It may be another closure's: this one is not to blame and may run again.
+            Some((index, error)) => {
+                let error = self.refused(unsent[index].text(), error);
+                self.failure = self.failure.map(|failure| match failure {
+                    Failure::Final if self.shared => Failure::Conflict,
+                    failure => failure,
+                });
+                Err(error)
+            }
+            None => result.map_err(|error| self.refused(sql, error)),
+        }
     }
 
     fn client(&self) -> Result<&Client, StoreError> {
@@ -214,11 +277,8 @@ impl Session {
     fn prepare_anew(&mut self, sql: &str) -> Result<Statement, StoreError> {
         // A refusal ends the transaction, so the savepoint must be there first. Before a
         // transaction it costs nothing.
-        if self.begun
-            && let Some(before) = self.pending.take()
-        {
-            self.batch(before)
-                .map_err(|error| self.refused(sql, error))?;
+        if self.begun && !self.unsent.is_empty() {
+            self.run(sql, async |_| Ok(()))?;
         }
         let client = self.client()?;
         let statement = self
@@ -253,6 +313,46 @@ impl Session {
             None => StoreError::Statement { statement, source },
         }
     }
+}
+
+/// Sends all of `unsent` and then `last` before it waits for any answer. Gives the first refusal
+/// among the former, which makes the server refuse what follows.
+async fn in_order<T>(
+    client: &Client,
+    unsent: &[Unsent],
+    last: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> (
+    Option<(usize, tokio_postgres::Error)>,
+    Result<T, tokio_postgres::Error>,
+) {
+    let mut runs: Vec<_> = unsent.iter().map(|one| Box::pin(one.run(client))).collect();
+    let mut last = pin!(last);
+    // A future sends when it is polled first.
+    let mut answers: Vec<_> = runs.iter().map(|_| None).collect();
+    let mut answer = None;
+    poll_fn(|context| {
+        for (run, answer) in runs.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(done) = run.as_mut().poll(context)
+            {
+                *answer = Some(done);
+            }
+        }
+        if answer.is_none()
+            && let Poll::Ready(done) = last.as_mut().poll(context)
+        {
+            answer = Some(done);
+        }
+        match answer.is_some() && answers.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    let refused = (answers.into_iter().enumerate())
+        .find_map(|(index, answer)| Some((index, answer?.err()?)));
+    let answer = answer.expect("the wait ends when every answer is there");
+    (refused, answer)
 }
 
 /// A runtime on the calling thread, for one connection.

@@ -38,7 +38,7 @@ pub(super) fn finish(session: &mut Session, job: &mut dyn Job, counters: &Counte
 
 /// Brings the schema up to date.
 pub(super) fn migrate(session: &mut Session) -> Result<(), MigrateError> {
-    session.begin(begin(Mode::Write));
+    session.begin(begin(Mode::Write), false);
     let migrated = migrate::run(&mut Tx::postgres(session, &Counters::default()));
     if migrated.is_err() {
         session.roll_back();
@@ -59,7 +59,7 @@ fn transact(
 ) -> Result<(), StoreError> {
     for attempt in 1..=TRIES_MAX {
         ensure_connected(session)?;
-        session.begin(begin(job.mode()));
+        session.begin(begin(job.mode()), false);
         let succeeded = job.run(&mut Tx::postgres(session, counters));
         let failure = if succeeded {
             match session.commit() {

@@ -15,7 +15,7 @@ use crate::tx::Tx;
 ///
 /// The database's.
 pub fn request_due(tx: &mut Tx<'_>, id: RequestId) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE requests SET eligible = TRUE WHERE id = $1 AND job_state IN ('PENDING', 'PAUSED')",
         &[&id],
     )?;
@@ -34,7 +34,7 @@ pub fn requeue_request(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let eligible = change.at <= now;
-    tx.execute(
+    tx.send(
         "UPDATE requests SET job_state = $2, eligible = $3, scheduled_at = $4, retried = $5, \
          paused_count = $6, current_task = $7, updated_at = $8 WHERE id = $1",
         &[
@@ -81,7 +81,7 @@ pub fn request_launched(
     definition_id: DefinitionId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE requests SET job_state = 'EXECUTING', eligible = FALSE, hard_restart = FALSE, \
          run_id = $2, definition_id = $4, schedule_attempts = schedule_attempts + 1, error_code = '', \
          error_message = '', updated_at = $3 WHERE id = $1",
@@ -101,7 +101,7 @@ pub fn request_awaits_approval(
     task: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE requests SET job_state = 'MANUAL_APPROVAL_REQUIRED', eligible = FALSE, \
          current_task = $2, updated_at = $3 WHERE id = $1",
         &[&id, &task, &now],
@@ -120,7 +120,7 @@ pub fn request_waits(
     reason: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE requests SET error_message = $2, schedule_attempts = schedule_attempts + 1, \
          updated_at = $3 WHERE id = $1 AND error_message <> $2 AND eligible",
         &[&id, &reason, &now],
@@ -142,7 +142,7 @@ pub fn end_request(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (code, message) = error.map_or(("", ""), |error| (&*error.code, &*error.message));
-    tx.execute(
+    tx.send(
         "UPDATE requests SET job_state = $2, eligible = FALSE, user_key = NULL, error_code = $3, \
          error_message = $4, retried = COALESCE($5, retried), current_task = '', updated_at = $6, \
          ended_at = $6 WHERE id = $1",
@@ -165,7 +165,7 @@ pub fn restart_request(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     timer::clear(tx, id.uuid())?;
-    tx.execute(
+    tx.send(
         "UPDATE requests SET job_state = 'PENDING', eligible = TRUE, definition_id = $2, \
          last_run_id = run_id, run_id = NULL, hard_restart = $3, retried = retried + 1, \
          schedule_attempts = 0, error_code = '', error_message = '', current_task = '', \

@@ -4,7 +4,8 @@
 //! same cores: on a noisy machine the ratio says more than the rates. `COLONY_TEST_POSTGRES_URL`
 //! names a server for the second database; `cargo xtask bench engine` provides one.
 //!
-//! Arguments: `JOBS` (default 3000) and `MANY` (jobs before memory is read again, default 10000).
+//! Arguments: `JOBS` (default 3000) and `MANY` (jobs before memory is read again, default 10000);
+//! `sqlite` or `postgresql` for one of them only.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -18,13 +19,16 @@ use queen::Queen;
 use report::{Row, print_table};
 
 fn main() {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .filter_map(|word| word.parse::<usize>().ok());
+    let words = std::env::args().skip(1);
+    // Cargo passes `--bench`.
+    let words: Vec<String> = words.filter(|word| !word.starts_with('-')).collect();
+    let (numbers, named): (Vec<String>, Vec<String>) =
+        (words.into_iter()).partition(|word| word.parse::<usize>().is_ok());
+    let mut numbers = numbers.iter().filter_map(|word| word.parse().ok());
     let jobs = numbers.next().unwrap_or(3000);
     let many = numbers.next().unwrap_or(10_000);
     let mut rows = Vec::new();
-    for database in queen::databases() {
+    for database in queen::databases(&named) {
         println!("measuring on {} …", database.name());
         let inside = Inside::measure(&database, jobs);
         rows.push(Row::rate(

@@ -31,12 +31,16 @@ pub(crate) enum Database {
     Postgres(TestPostgres),
 }
 
-/// SQLite, and PostgreSQL when there is a server.
-pub(crate) fn databases() -> Vec<Database> {
+/// SQLite, and PostgreSQL when there is a server, or those of them that are named.
+pub(crate) fn databases(named: &[String]) -> Vec<Database> {
     let mut databases = vec![Database::Sqlite];
     if std::env::var_os("COLONY_TEST_POSTGRES_URL").is_some() {
         databases.push(Database::Postgres(TestPostgres::create("bench")));
     }
+    databases.retain(|database| {
+        let name = database.name().to_lowercase();
+        named.is_empty() || named.contains(&name)
+    });
     databases
 }
 
