@@ -1,5 +1,7 @@
 //! One event against one run, in one transaction: load, decide, store, and turn effects into rows.
 
+use std::collections::BTreeMap;
+
 use colony_core::id::{RunDataId, RunId, TaskId};
 use colony_core::job::{self, Effect, Event, JobError, JobRun, Phase, StopReason};
 use colony_core::method::Method;
@@ -180,7 +182,11 @@ impl Advance<'_, '_> {
     /// What the Runs API shows of the run: the latest value of each name that was written in it.
     fn store_result(&mut self, error: Option<&JobError>) -> Result<(), EngineError> {
         let run_id = self.before.run_id;
-        let contexts = context::contexts_of_run(self.tx, run_id)?;
+        let contexts = if self.before.has_data {
+            context::contexts_of_run(self.tx, run_id)?
+        } else {
+            BTreeMap::new()
+        };
         if contexts.is_empty() && error.is_none() {
             return Ok(());
         }

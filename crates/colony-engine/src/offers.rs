@@ -173,8 +173,10 @@ impl Step {
         };
         let task: TaskId = self.ready.task_id;
         let place = (task, self.ready.run_id);
-        let lease = dispatch::lease_task(tx, &claim, place, self.ready.timeout_ms)?;
-        end_attempt(tx, engine, lease.attempt, end.clone(), None, now, actions)?;
+        let leased = dispatch::lease_task(tx, &claim, place, self.ready.timeout_ms)?;
+        if let Some(lease) = leased {
+            end_attempt(tx, engine, lease.attempt, end.clone(), None, now, actions)?;
+        }
         Ok(())
     }
 }

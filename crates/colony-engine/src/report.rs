@@ -63,7 +63,7 @@ pub(crate) fn end_attempt(
     let Some(lease) = dispatch::end_lease(tx, attempt)? else {
         return Ok(false);
     };
-    let Some(run) = job_run::lock_job_run(tx, lease.run_id)? else {
+    let Some(mut run) = job_run::lock_job_run(tx, lease.run_id)? else {
         return Ok(false);
     };
     let name = run.task_ids.iter().find(|(_, id)| **id == attempt.task_id);
@@ -82,6 +82,7 @@ pub(crate) fn end_attempt(
     dispatch::insert_attempt(tx, &ended)?;
     actions.ended.push(attempt);
     if let Some(report) = report {
+        run.has_data |= !report.outputs.is_empty();
         Left {
             engine,
             run: &run,

@@ -118,23 +118,32 @@ pub fn claim_tasks(tx: &mut Tx<'_>, claim: &ClaimTasks) -> Result<Vec<Lease>, St
     // The run is locked together with the offer: whoever cancels it comes before or after, never
     // between.
     let sql = format!(
-        "SELECT ready_tasks.task_id, ready_tasks.run_id, timeout_ms FROM ready_tasks \
-         JOIN job_runs ON job_runs.run_id = ready_tasks.run_id WHERE queue = $1 \
-         ORDER BY ready_tasks.rank, ready_tasks.task_id LIMIT {}{}",
+        "SELECT ready_tasks.task_id, ready_tasks.run_id, timeout_ms, epoch, job_tasks.deadline_at \
+         FROM ready_tasks JOIN job_runs ON job_runs.run_id = ready_tasks.run_id \
+         JOIN tasks ON tasks.id = ready_tasks.task_id \
+         JOIN job_tasks ON job_tasks.run_id = ready_tasks.run_id \
+         AND job_tasks.task_id = ready_tasks.task_id \
+         WHERE queue = $1 ORDER BY ready_tasks.rank, ready_tasks.task_id LIMIT {}{}",
         claim.limit,
         tx.skip_locked()
     );
     let rows = tx.query(&sql, &[&claim.queue])?;
     let mut leases = Vec::with_capacity(rows.len());
     for row in &rows {
-        let (task_id, run_id) = (row.get(0)?, row.get(1)?);
-        withdraw_task(tx, task_id)?;
-        leases.push(lease_task(tx, claim, (task_id, run_id), row.get(2)?)?);
+        let ready = Ready {
+            task_id: row.get(0)?,
+            run_id: row.get(1)?,
+            timeout_ms: row.get(2)?,
+            epoch: row.get(3)?,
+            deadline_at: row.get(4)?,
+        };
+        withdraw_task(tx, ready.task_id)?;
+        leases.push(lease(tx, claim, &ready)?);
     }
     Ok(leases)
 }
 
-/// Leases a task of a run that is not in a queue any more.
+/// Leases a task of a locked run that is not in a queue any more. None when it is not there.
 ///
 /// # Errors
 ///
@@ -144,30 +153,62 @@ pub fn lease_task(
     claim: &ClaimTasks,
     (task_id, run_id): (TaskId, RunId),
     timeout_ms: i64,
-) -> Result<Lease, StoreError> {
+) -> Result<Option<Lease>, StoreError> {
+    let row = tx.query_opt(
+        "SELECT epoch, job_tasks.deadline_at FROM tasks \
+         JOIN job_tasks ON job_tasks.run_id = tasks.run_id AND job_tasks.task_id = tasks.id \
+         WHERE tasks.id = $1",
+        &[&task_id],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let ready = Ready {
+        task_id,
+        run_id,
+        timeout_ms,
+        epoch: row.get(0)?,
+        deadline_at: row.get(1)?,
+    };
+    lease(tx, claim, &ready).map(Some)
+}
+
+/// A task that is about to be leased.
+struct Ready {
+    task_id: TaskId,
+    run_id: RunId,
+    timeout_ms: i64,
+    /// Number of its latest lease.
+    epoch: Epoch,
+    /// Set by the first lease.
+    deadline_at: Option<Timestamp>,
+}
+
+fn lease(tx: &mut Tx<'_>, claim: &ClaimTasks, ready: &Ready) -> Result<Lease, StoreError> {
+    let Ready {
+        task_id, run_id, ..
+    } = *ready;
     let now = claim.now;
-    let epoch: Epoch = tx
-        .query_one(
-            "UPDATE tasks SET epoch = epoch + 1, status = 'running', \
-             started_at = COALESCE(started_at, $2), updated_at = $2 WHERE id = $1 RETURNING epoch",
-            &[&task_id, &now],
-        )?
-        .get(0)?;
-    let deadline_at: Timestamp = tx
-        .query_one(
-            "UPDATE job_tasks SET state = 'EXECUTING', ant_id = $3, ant_host = $4, \
-             started_at = COALESCE(started_at, $5), deadline_at = COALESCE(deadline_at, $5 + $6) \
-             WHERE run_id = $1 AND task_id = $2 RETURNING deadline_at",
-            &[
-                &run_id,
-                &task_id,
-                &claim.holder,
-                &claim.host,
-                &now,
-                &timeout_ms,
-            ],
-        )?
-        .get(0)?;
+    let epoch = Epoch(ready.epoch.0 + 1);
+    let deadline_at = ready.deadline_at.unwrap_or_else(|| {
+        Timestamp::from_millis(now.as_millis().saturating_add(ready.timeout_ms))
+    });
+    tx.send(
+        "UPDATE tasks SET epoch = $2, status = 'running', \
+         started_at = COALESCE(started_at, $3), updated_at = $3 WHERE id = $1",
+        &[&task_id, &epoch, &now],
+    )?;
+    tx.send(
+        "UPDATE job_tasks SET state = 'EXECUTING', ant_id = $3, ant_host = $4, \
+         started_at = COALESCE(started_at, $5), deadline_at = $6 \
+         WHERE run_id = $1 AND task_id = $2",
+        &[
+            &run_id,
+            &task_id,
+            &claim.holder,
+            &claim.host,
+            &now,
+            &deadline_at,
+        ],
+    )?;
     tx.send(
         "INSERT INTO leases (task_id, run_id, epoch, holder, expires_at, deadline_at, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -221,10 +262,10 @@ pub fn find_lease(tx: &mut Tx<'_>, task_id: TaskId) -> Result<Option<Lease>, Sto
         "SELECT task_id, epoch, run_id, holder, started_at FROM leases WHERE task_id = $1",
         &[&task_id],
     )?;
-    row.as_ref().map(lease).transpose()
+    row.as_ref().map(lease_row).transpose()
 }
 
-fn lease(row: &Row) -> Result<Lease, StoreError> {
+fn lease_row(row: &Row) -> Result<Lease, StoreError> {
     Ok(Lease {
         attempt: AttemptRef {
             task_id: row.get(0)?,
@@ -273,7 +314,7 @@ pub fn expired_leases(
         "SELECT task_id, epoch, run_id, holder, started_at FROM leases WHERE expires_at <= $1 \
          ORDER BY expires_at LIMIT {limit}"
     );
-    tx.query(&sql, &[&now])?.iter().map(lease).collect()
+    tx.query(&sql, &[&now])?.iter().map(lease_row).collect()
 }
 
 /// Leases of one holder.
@@ -283,7 +324,7 @@ pub fn expired_leases(
 /// The database's.
 pub fn leases_of(tx: &mut Tx<'_>, holder: &str) -> Result<Vec<Lease>, StoreError> {
     let sql = "SELECT task_id, epoch, run_id, holder, started_at FROM leases WHERE holder = $1";
-    tx.query(sql, &[&holder])?.iter().map(lease).collect()
+    tx.query(sql, &[&holder])?.iter().map(lease_row).collect()
 }
 
 /// Leases whose task has run out of time. Each is given once: its deadline is cleared.
@@ -303,7 +344,7 @@ pub fn take_overdue_leases(
     let leases = tx
         .query(&sql, &[&now])?
         .iter()
-        .map(lease)
+        .map(lease_row)
         .collect::<Result<Vec<_>, _>>()?;
     for lease in &leases {
         tx.send(

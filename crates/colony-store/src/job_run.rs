@@ -38,6 +38,8 @@ pub struct JobRunRow {
     pub run: JobRun,
     /// Ids of the tasks that were reached.
     pub task_ids: BTreeMap<String, TaskId>,
+    /// Whether anything was written in it: run data.
+    pub has_data: bool,
     /// What only the rows of a run that is not stored yet need.
     fresh: Option<FreshRun>,
 }
@@ -83,6 +85,7 @@ impl NewJobRun {
             job_state: JobState::Ready,
             run,
             task_ids: BTreeMap::new(),
+            has_data: false,
             fresh: Some(FreshRun {
                 input: self.input,
                 metadata: self.metadata,
@@ -100,8 +103,8 @@ pub fn lock_job_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<JobRunRow>,
     let sql = format!(
         "SELECT org_id, request_id, definition_id, schedule_key, rank, job_state, phase, pass, \
          job_retries, retried, paused_count, task_runs, deadline_at, current_task, verdict, \
-         skip_cleanup FROM job_runs JOIN runs ON runs.id = job_runs.run_id \
-         WHERE run_id = $1{}",
+         skip_cleanup, EXISTS (SELECT 1 FROM run_data WHERE run_data.run_id = job_runs.run_id) \
+         FROM job_runs JOIN runs ON runs.id = job_runs.run_id WHERE run_id = $1{}",
         tx.for_update()
     );
     let Some(row) = tx.query_opt(&sql, &[&run_id])? else {
@@ -131,6 +134,7 @@ pub fn lock_job_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<JobRunRow>,
         job_state: row.get(5)?,
         run,
         task_ids,
+        has_data: row.get(16)?,
         fresh: None,
     }))
 }

@@ -349,8 +349,8 @@ async fn in_order<T>(
         }
     })
     .await;
-    let refused = (answers.into_iter().enumerate())
-        .find_map(|(index, answer)| Some((index, answer?.err()?)));
+    let refused =
+        (answers.into_iter().enumerate()).find_map(|(index, answer)| Some((index, answer?.err()?)));
     let answer = answer.expect("the wait ends when every answer is there");
     (refused, answer)
 }

@@ -32,19 +32,37 @@ pub(crate) fn spawns_per_second(count: usize) -> f64 {
 pub(crate) struct Compared {
     pub(crate) per_second: f64,
     pub(crate) bare_per_second: f64,
+    /// Processor time of this process and its children for one thing, in milliseconds.
+    pub(crate) cpu_ms: f64,
+    pub(crate) bare_cpu_ms: f64,
     pub(crate) note: String,
 }
 
 /// Measures `work`, which does `count` things, between two runs of the bare loop.
 pub(crate) fn compare(count: usize, work: impl FnOnce() -> String) -> Compared {
+    let begin_ms = cpu_ms();
     let before = spawns_per_second(count);
+    let work_ms = cpu_ms();
     let start = Instant::now();
     let note = work();
     let per_second = count as f64 / start.elapsed().as_secs_f64();
+    let done_ms = cpu_ms();
     let after = spawns_per_second(count);
     Compared {
         per_second,
         bare_per_second: f64::midpoint(before, after),
+        cpu_ms: (done_ms - work_ms) / count as f64,
+        bare_cpu_ms: (work_ms - begin_ms) / count as f64,
         note,
     }
+}
+
+/// Processor time of this process and its children so far: fields 14 to 17 of `/proc/self/stat`,
+/// in ticks of 10 ms.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc is there");
+    let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = fields[11..15].iter().map(|ticks| ticks.parse::<f64>());
+    ticks.map(|ticks| ticks.expect("a number")).sum::<f64>() * 10.0
 }

@@ -53,8 +53,11 @@ impl Inside {
             let after = store.stats();
             let per_job = (after.statements - before.statements) as f64 / jobs as f64;
             let per_commit = jobs as f64 / (after.commits - before.commits).max(1) as f64;
-            compared.note =
-                format!("; {per_job:.0} statements a job, {per_commit:.1} jobs a commit");
+            let (cpu, bare) = (compared.cpu_ms, compared.bare_cpu_ms);
+            compared.note = format!(
+                "; {per_job:.0} statements and {cpu:.2} ms of processor time a job (bare: \
+                 {bare:.2} ms), {per_commit:.1} jobs a commit"
+            );
             shutdown.now();
             drop(loops);
             compared

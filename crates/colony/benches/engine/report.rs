@@ -23,6 +23,7 @@ impl Row {
             per_second,
             bare_per_second,
             note,
+            ..
         } = rate;
         let share = 100.0 * per_second / bare_per_second;
         let value = format!(

@@ -237,9 +237,10 @@ fn default_data_dir(profile: Profile) -> String {
         .to_string()
 }
 
+/// Most commands wait more than they compute; whoever runs builds sets less.
 fn default_capacity() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (2 * cores).clamp(4, CAPACITY_MAX as usize).to_string()
+    (4 * cores).clamp(4, CAPACITY_MAX as usize).to_string()
 }
 
 #[cfg(test)]
