@@ -49,6 +49,13 @@ where
     })
 }
 
+fn send_item(tx: &mut Tx<'_>, name: &str, number: i64) -> Result<(), StoreError> {
+    tx.send(
+        "INSERT INTO items (name, number) VALUES ($1, $2)",
+        &[&name, &number],
+    )
+}
+
 both_databases! {
     fn waiting_closures_share_one_commit(db) {
         make_items(&db);
@@ -139,5 +146,59 @@ both_databases! {
             ]
         ));
         assert_eq!(item_names(&db), ["a", "b", "c"]);
+    }
+
+    /// What is sent without waiting is there for the statement that follows, in order.
+    fn what_was_sent_comes_before_what_is_asked(db) {
+        make_items(&db);
+        let closures = (0..20).map(|n: i64| {
+            move |tx: &mut Tx<'_>| {
+                send_item(tx, &n.to_string(), 0)?;
+                tx.send("UPDATE items SET number = $2 WHERE name = $1", &[&n.to_string(), &n])?;
+                let row = tx.query_one("SELECT number FROM items WHERE name = $1", &[&n.to_string()])?;
+                assert_eq!(row.get::<i64>(0)?, n);
+                send_item(tx, &format!("{n} again"), n)
+            }
+        });
+        let results = write_together(&db, closures.collect());
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert_eq!(item_names(&db).len(), 40);
+    }
+
+    /// The refusal comes late: with the next question, or at the end. Neighbours are not hurt, and
+    /// nothing of the guilty closure stays.
+    fn a_refusal_of_what_was_sent_fails_its_closure_alone(db) {
+        make_items(&db);
+        let closures = (0..20).map(|n: i64| {
+            move |tx: &mut Tx<'_>| {
+                send_item(tx, &format!("{n} first"), n)?;
+                if n % 5 == 1 {
+                    send_item(tx, &format!("{n} first"), n)?;
+                }
+                if n % 5 == 2 {
+                    send_item(tx, &format!("{n} first"), n)?;
+                    tx.query("SELECT name FROM items", &[])?;
+                }
+                send_item(tx, &format!("{n} last"), n)
+            }
+        });
+        let results = write_together(&db, closures.collect());
+        for (n, result) in results.iter().enumerate() {
+            assert_eq!(result.is_err(), n % 5 == 1 || n % 5 == 2, "{n}: {result:?}");
+        }
+        assert_eq!(item_names(&db).len(), 24);
+    }
+
+    /// More than one message's worth.
+    fn much_can_be_sent_at_once(db) {
+        make_items(&db);
+        db.write_blocking(|tx| {
+            for n in 0..1000_i64 {
+                send_item(tx, &format!("{n:04}"), n)?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+        assert_eq!(item_names(&db).len(), 1000);
     }
 }
