@@ -57,6 +57,18 @@ pub(super) fn give_back() -> ChangeTask {
     }
 }
 
+/// Why an attempt failed, in a line.
+pub(super) fn reason_of(change: &ChangeTask) -> Option<String> {
+    let error = change.error_data.as_ref()?;
+    let part = |name: &str| error.get(name).and_then(Value::as_str);
+    let message = part("message").unwrap_or_default();
+    let last_words = part("stderr").and_then(|text| text.lines().last());
+    Some(match last_words {
+        Some(words) => format!("{message}: {words}"),
+        None => message.to_owned(),
+    })
+}
+
 fn failed(task: &Task, options: &WorkerOptions, error: Value) -> ChangeTask {
     let again = task.retry_count < task.max_retries;
     let delay_ms = i64::try_from(options.retry_delay.as_millis()).ok();

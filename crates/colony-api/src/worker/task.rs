@@ -37,28 +37,22 @@ impl TaskWork {
     pub(super) async fn run(mut self) -> Ended {
         let started = Instant::now();
         let (change, ended) = self.attempt(started).await;
+        let reason = change.as_ref().and_then(report::reason_of);
         let task = &self.claimed.task;
-        let took = started.elapsed().as_millis();
-        let reported = match change {
-            Some(change) => self.report(change).await,
-            None => Ok(()),
-        };
-        match reported {
-            Ok(()) => tracing::info!(
-                task.id,
-                task.r#type = task.kind,
-                duration_ms = took,
-                "task {ended}"
-            ),
-            Err(error) => {
-                let error: &dyn std::error::Error = &*error;
-                tracing::warn!(
-                    task.id,
-                    task.r#type = task.kind,
-                    error,
-                    "task {ended}, not reported"
-                );
-            }
+        let duration_ms = started.elapsed().as_millis();
+        tracing::info!(
+            task.id,
+            task.r#type = task.kind,
+            duration_ms,
+            reason,
+            "task {ended}"
+        );
+        if let Some(change) = change
+            && let Err(error) = self.report(change).await
+        {
+            let error: &dyn std::error::Error = &*error;
+            tracing::warn!(task.id, error, "the end of a task could not be reported");
+            return Ended::Stopped;
         }
         ended
     }
