@@ -7,4 +7,6 @@ mod drain;
 mod examples;
 mod kill;
 mod kit;
+mod ledger;
 mod run;
+mod runs;
