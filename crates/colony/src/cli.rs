@@ -3,6 +3,7 @@
 mod data;
 mod runs;
 mod tasks;
+mod worker;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(crate) use runs::{
 pub(crate) use tasks::{
     TasksBatchArgs, TasksCommand, TasksCreateArgs, TasksGetArgs, TasksListArgs, TasksUpdateArgs,
 };
+pub(crate) use worker::WorkerArgs;
 
 use crate::exit;
 use crate::settings::{self, Flags};
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     /// Read and write run data, through the Runs API.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Do tasks of the Runs API: run a command for each.
+    Worker(WorkerArgs),
     /// Make, list and revoke keys of the Runs API, in the database itself.
     #[command(subcommand)]
     Key(KeyCommand),

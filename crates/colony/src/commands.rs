@@ -16,6 +16,7 @@ mod runs;
 mod submit;
 mod tasks;
 mod template;
+mod worker;
 
 use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
@@ -43,6 +44,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Runs(command) => runs::runs(&command, &common),
         Command::Tasks(command) => tasks::tasks(&command, &common),
         Command::Data(command) => data::data(&command, &common),
+        Command::Worker(args) => worker::worker(&args, &common),
         Command::Key(command) => key::key(&command, &common),
         Command::Template(args) => template::template(&args),
         Command::Config(args) => config::config(&args, &common),

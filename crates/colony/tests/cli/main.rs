@@ -10,3 +10,4 @@ mod kit;
 mod ledger;
 mod run;
 mod runs;
+mod worker;
