@@ -99,7 +99,7 @@ both_databases! {
             let python = Command::new("python3")
                 .args([script, "--types", "add,fail", "--wait", "5"])
                 .env("COLONY_URL", format!("http://{}", server.address))
-                .env("COLONY_KEY", KEY)
+                .env("COLONY_API_KEY", KEY)
                 .stdout(Stdio::null())
                 .spawn()
                 .expect("python3 is installed");
