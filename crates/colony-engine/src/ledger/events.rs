@@ -102,30 +102,40 @@ impl RunWatch {
         }
     }
 
-    /// Looks at all that changed since shortly before the cursor.
+    /// Looks at all that changed since shortly before the cursor. The run is told of last, so that
+    /// who stops at its end has seen its tasks.
     async fn look(&mut self) -> Result<(), LedgerError> {
         let overlap = i64::try_from(OVERLAP.as_millis()).unwrap_or(i64::MAX);
         let since = Timestamp::from_millis(self.cursor.as_millis().saturating_sub(overlap));
-        self.look_at_run().await?;
+        let run = self.find_run().await?;
         let run_id = self.run_id;
         let rows = self.ledger.store();
         let rows = rows.read(move |tx| task::changed_tasks(tx, run_id, since));
         for row in rows.await? {
             self.see_task(row);
         }
+        self.see_run(run);
         Ok(())
     }
 
     async fn look_at_run(&mut self) -> Result<(), LedgerError> {
+        let row = self.find_run().await?;
+        self.see_run(row);
+        Ok(())
+    }
+
+    async fn find_run(&self) -> Result<RunRow, LedgerError> {
         let (org_id, run_id) = (self.org_id.clone(), self.run_id);
         let found = self.ledger.store();
         let found = found.read(move |tx| run::find_run(tx, &org_id, run_id));
-        let row = found.await?.ok_or(LedgerError::missing(Missing::Run))?;
+        found.await?.ok_or(LedgerError::missing(Missing::Run))
+    }
+
+    fn see_run(&mut self, row: RunRow) {
         if self.seen_run.as_ref() != Some(&row) {
             self.seen_run = Some(row.clone());
             self.push(row.updated_at, LedgerEventKind::Run(Box::new(row)));
         }
-        Ok(())
     }
 
     fn see_task(&mut self, row: TaskRow) {
