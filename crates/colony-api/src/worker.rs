@@ -25,4 +25,4 @@ mod report;
 mod task;
 
 pub use claim::{Stop, Summary, work};
-pub use options::WorkerOptions;
+pub use options::{GroupChange, GroupWatch, WorkerOptions};

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::options::WorkerOptions;
+use super::options::{GroupChange, GroupWatch, WorkerOptions};
 use crate::runs::Task;
 
 /// The most of stdout that becomes an output: less than the server takes, as JSON may grow on the way.
@@ -56,7 +56,7 @@ pub(super) async fn run<W>(
     stop: impl Future<Output = W>,
 ) -> io::Result<End<W>> {
     let mut child = start(options, task)?;
-    let mut group = Group::of(&child);
+    let mut group = Group::of(&child, options.groups.clone());
     let input = task.input_data.to_string();
     let (mut stdout, mut stderr) = (Kept::start(STDOUT_MAX), Kept::end(STDERR_MAX));
     let ended = {
@@ -132,25 +132,40 @@ async fn live<W>(
 }
 
 /// The process group of a command. Dropping it kills what is left in it.
-struct Group(Option<Pid>);
+struct Group {
+    id: Option<Pid>,
+    watch: Option<GroupWatch>,
+}
 
 impl Group {
-    fn of(child: &Child) -> Self {
+    fn of(child: &Child, watch: Option<GroupWatch>) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Self(id.and_then(Pid::from_raw))
+        let group = Self {
+            id: id.and_then(Pid::from_raw),
+            watch,
+        };
+        group.tell(GroupChange::Started);
+        group
+    }
+
+    fn tell(&self, change: fn(i32) -> GroupChange) {
+        if let (Some(id), Some(watch)) = (self.id, &self.watch) {
+            watch.tell(change(id.as_raw_nonzero().get()));
+        }
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
+        if let Some(id) = self.id {
             // It fails when nobody is left, which is fine.
-            let _ = kill_process_group(group, signal);
+            let _ = kill_process_group(id, signal);
         }
     }
 
     /// Once only: its number may belong to others later.
     fn kill(&mut self) {
         self.signal(Signal::KILL);
-        self.0 = None;
+        self.tell(GroupChange::Ended);
+        self.id = None;
     }
 }
 

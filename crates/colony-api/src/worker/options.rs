@@ -1,5 +1,7 @@
 //! How a worker works.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a worker works.
@@ -25,6 +27,39 @@ pub struct WorkerOptions {
     pub command: Vec<String>,
     /// Variables that the command sees beside those of this process.
     pub environment: Vec<(String, String)>,
+    /// Is told of every process group.
+    pub groups: Option<GroupWatch>,
+}
+
+/// Is told of every process group of a worker as it begins and ends, so that somebody can end those
+/// of a worker that was itself killed.
+#[derive(Clone)]
+pub struct GroupWatch(Arc<dyn Fn(GroupChange) + Send + Sync>);
+
+/// A process group begins or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupChange {
+    /// It was started.
+    Started(i32),
+    /// Nobody is left in it.
+    Ended(i32),
+}
+
+impl GroupWatch {
+    /// Has a function told.
+    pub fn new(tell: impl Fn(GroupChange) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(super) fn tell(&self, change: GroupChange) {
+        (self.0)(change);
+    }
+}
+
+impl fmt::Debug for GroupWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupWatch")
+    }
 }
 
 impl WorkerOptions {
@@ -41,6 +76,7 @@ impl WorkerOptions {
             max_tasks: None,
             command: command.to_vec(),
             environment: Vec::new(),
+            groups: None,
         }
     }
 

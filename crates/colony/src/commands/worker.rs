@@ -1,5 +1,7 @@
 //! `colony worker`: a command that does tasks of the Runs API.
 
+mod reaper;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use anyhow::anyhow;
 use colony_api::worker::{Stop, Summary, WorkerOptions, work};
 use tokio::sync::watch;
 
+use self::reaper::Reaper;
 use super::{Common, block_on};
 use crate::cli::WorkerArgs;
 use crate::client::Ledger;
@@ -20,8 +23,14 @@ pub(super) fn worker(args: &WorkerArgs, common: &Common) -> Result<Exit, Problem
     let settings = common.settings(args.flags(), Profile::Queen)?;
     check_program(&args.command[0]).or_bad_input()?;
     let ledger = Ledger::find(&settings, &args.client)?;
-    let options = options(args, &settings, &ledger);
-    block_on(run(&ledger, &options))
+    let reaper = Reaper::start()?;
+    let options = WorkerOptions {
+        groups: Some(reaper.watch()),
+        ..options(args, &settings, &ledger)
+    };
+    let exit = block_on(run(&ledger, &options));
+    reaper.farewell();
+    exit
 }
 
 fn options(args: &WorkerArgs, settings: &Settings, ledger: &Ledger) -> WorkerOptions {

@@ -25,14 +25,29 @@ fn wait_for_file(home: &Home, name: &str) {
     });
 }
 
-fn wait_until_stopped(home: &Home) {
-    wait_for(PATIENCE, || {
-        let left = home.processes();
-        match left.iter().any(|process| process.starts_with("sleep ")) {
-            true => Err(left.join("\n")),
-            false => Ok(()),
-        }
+fn sleepers(home: &Home) -> usize {
+    let processes = home.processes();
+    let sleeps = processes
+        .iter()
+        .filter(|process| process.starts_with("sleep "));
+    sleeps.count()
+}
+
+fn wait_for_sleepers(home: &Home, count: usize) {
+    wait_for(PATIENCE, || match sleepers(home) {
+        found if found == count => Ok(()),
+        found => Err(format!("{found} processes sleep")),
     });
+}
+
+/// Waits until the endless command has begun.
+fn wait_until_begun(home: &Home) {
+    wait_for_file(home, "begun");
+    wait_for_sleepers(home, 2);
+}
+
+fn wait_until_stopped(home: &Home) {
+    wait_for_sleepers(home, 0);
     assert!(!home.path().join("ended").exists());
 }
 
@@ -102,13 +117,14 @@ fn a_cancelled_task_is_stopped_with_all_its_processes() {
     let run = ledger.new_run();
     let task = ledger.new_task(&run, "w", "1");
     let worker = ledger.worker(&["--lease", "1s"], ENDLESS);
-    wait_for_file(&ledger.home, "begun");
+    wait_until_begun(&ledger.home);
     ledger.out(&["runs", "cancel", &run]);
     wait_until_stopped(&ledger.home);
     assert_eq!(ledger.task(&task)["status"], "cancelled");
     // The worker works on.
     let next = ledger.new_task(&ledger.new_run(), "w", "2");
     ledger.wait_for_status(&next, "running");
+    wait_for_sleepers(&ledger.home, 2);
     ledger.out(&["tasks", "update", &next, "--status", "cancelled"]);
     wait_until_stopped(&ledger.home);
     worker.signal(Signal::TERM);
@@ -122,7 +138,7 @@ fn a_command_that_does_not_listen_is_killed() {
     let task = ledger.new_task(&ledger.new_run(), "w", "1");
     let script = format!("trap '' TERM; {ENDLESS}");
     let worker = ledger.worker(&["--drain-grace", "0s"], &script);
-    wait_for_file(&ledger.home, "begun");
+    wait_until_begun(&ledger.home);
     worker.signal(Signal::INT);
     worker.wait().with_code(0);
     wait_until_stopped(&ledger.home);
@@ -156,7 +172,7 @@ fn what_takes_too_long_at_the_end_is_given_back() {
     let create = ["tasks", "create", &ledger.new_run(), "--type", "w"];
     let task = ledger.out(&create);
     let worker = ledger.worker(&["--drain-grace", "100ms"], ENDLESS);
-    wait_for_file(&ledger.home, "begun");
+    wait_until_begun(&ledger.home);
     worker.signal(Signal::TERM);
     let ended = worker.wait().with_code(0);
     assert!(ended.err.contains("given back 1"), "{}", ended.err);
@@ -179,7 +195,7 @@ fn a_second_signal_does_not_wait() {
     let ledger = Ledger::start();
     let task = ledger.new_task(&ledger.new_run(), "w", "1");
     let worker = ledger.worker(&["--drain-grace", "1h"], ENDLESS);
-    wait_for_file(&ledger.home, "begun");
+    wait_until_begun(&ledger.home);
     worker.signal(Signal::TERM);
     wait_for(PATIENCE, || match worker.err() {
         err if err.contains("worker is ending") => Ok(()),
@@ -189,6 +205,23 @@ fn a_second_signal_does_not_wait() {
     worker.wait().with_code(0);
     wait_until_stopped(&ledger.home);
     assert_eq!(ledger.task(&task)["status"], "queued");
+}
+
+#[test]
+fn nothing_outlives_a_worker_that_is_killed() {
+    let ledger = Ledger::start();
+    let create = ["tasks", "create", &ledger.new_run(), "--type", "w"];
+    let task = ledger.out(&create);
+    let worker = ledger.worker(&["--lease", "1s"], ENDLESS);
+    wait_until_begun(&ledger.home);
+    worker.signal(Signal::KILL);
+    wait_until_stopped(&ledger.home);
+    // The lease runs out, and another one does it.
+    ledger
+        .worker(&["--once"], "echo $COLONY_ATTEMPT")
+        .wait()
+        .with_code(0);
+    assert_eq!(ledger.task(&task)["outputData"], 2);
 }
 
 #[test]
