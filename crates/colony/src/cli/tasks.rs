@@ -38,8 +38,8 @@ Examples:
 
 const BATCH_HELP: &str = "\
 A line is a task as the API takes it: type, inputData and, if wanted, runId, parentTaskId, metadata,
-maxRetries, priority, delayMs, dedupeKey. Nothing is created when a line is wrong; a thousand lines at
-a time are stored, all or none of them.
+maxRetries, priority, delayMs, dedupeKey. All lines are read before the first task is made; they are
+stored a thousand at a time, all of them or none.
 
 Example:
   seq 3 | jq -c '{type: \"resize\", inputData: {page: .}}' | colony tasks batch RUN";

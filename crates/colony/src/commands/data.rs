@@ -21,8 +21,10 @@ pub(super) fn data(command: &DataCommand, common: &Common) -> Result<Exit, Probl
 fn list(args: &DataListArgs, common: &Common) -> Result<Exit, Problem> {
     let ledger = find(&args.page.client, common)?;
     let mut query = page_query(&args.page, args.limit, args.sort_by.as_str());
+    // One key may hold a comma, which separates several.
+    let keys = if args.key.len() == 1 { "key" } else { "keys" };
     let lists = [
-        ("keys", &args.key),
+        (keys, &args.key),
         ("keyStartsWith", &args.prefix),
         ("tags", &args.tag),
         ("tagStartsWith", &args.tag_prefix),
