@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A worker for Colony's task queue, with nothing but the standard library.
 
-    COLONY_URL=http://127.0.0.1:7777 COLONY_KEY=fmn_… python3 worker.py --types add,fail
+    COLONY_URL=http://127.0.0.1:7777 COLONY_API_KEY=fmn_… python3 worker.py --types add,fail
 
 Claims tasks, does them, reports. A thread renews the lease meanwhile, and tells when the task was
 cancelled. Ends cleanly on SIGINT and SIGTERM: it finishes what it has.
@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 
 URL = os.environ.get("COLONY_URL", "http://127.0.0.1:7777").rstrip("/") + "/api/v1"
-KEY = os.environ.get("COLONY_KEY", "")
+KEY = os.environ.get("COLONY_API_KEY", "")
 LEASE_MS = 30_000
 
 

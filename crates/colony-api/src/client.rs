@@ -9,7 +9,7 @@
 mod artifacts;
 mod definitions;
 pub mod error;
-mod http;
+pub(crate) mod http;
 mod requests;
 
 pub use definitions::SavedDefinition;

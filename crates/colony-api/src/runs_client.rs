@@ -1,13 +1,19 @@
 //! Typed calls of the Runs API.
 
+mod error;
+mod events;
+
 use std::fmt;
-use std::sync::Once;
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use error::ClientError;
+pub use events::{Event, EventKind, Events};
+
+use crate::client::http::{build, parse_base};
 use crate::runs::{
     BatchCreated, BatchRequest, ChangeRun, ChangeTags, ChangeTask, ClaimRequest, Claimed,
     ClaimedTask, DataPage, Deleted, ErrorBody, HeartbeatRequest, Leases, List, NewData, NewRun,
@@ -16,40 +22,6 @@ use crate::runs::{
 
 /// How long a call may take beyond the wait that it asks for.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Why a call failed. Messages read after "failed to …".
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The server could not be reached, or did not answer as it should.
-    #[error("call the server")]
-    Transport(#[from] reqwest::Error),
-    /// The server refused.
-    #[error("have the server do it: it answered {status}: {}", body.error)]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// What it said.
-        body: Box<ErrorBody>,
-    },
-}
-
-impl ClientError {
-    /// The HTTP status with which the server refused.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused { status, .. } => Some(*status),
-            Self::Transport(_) => None,
-        }
-    }
-
-    /// Whether the same call may succeed a little later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Transport(error) => !error.is_builder(),
-            Self::Refused { status, .. } => *status == 429 || *status >= 500,
-        }
-    }
-}
 
 /// A client of the Runs API. Cheap to clone.
 #[derive(Clone)]
@@ -71,12 +43,15 @@ impl RunsClient {
     ///
     /// # Errors
     ///
-    /// The system cannot make HTTP clients.
-    pub fn new(base: &str) -> Result<Self, ClientError> {
-        install_tls();
+    /// The text is not an HTTP address, or the system cannot make HTTP clients.
+    pub fn new(url: &str) -> Result<Self, ClientError> {
+        let base = parse_base(url).map_err(|problem| ClientError::BadUrl {
+            url: url.to_owned(),
+            problem,
+        })?;
         Ok(Self {
-            http: reqwest::Client::builder().build()?,
-            base: format!("{}/api/v1", base.trim_end_matches('/')),
+            http: build(&base)?,
+            base: format!("{}/api/v1", base.as_str().trim_end_matches('/')),
             key: None,
             org_id: None,
         })
@@ -131,6 +106,20 @@ impl RunsClient {
     /// As every call.
     pub async fn list_runs(&self, query: &[(&str, &str)]) -> Result<List<Run>, ClientError> {
         self.get("/runs", query).await
+    }
+
+    /// Follows a run: its present state or, after the event of that id, what changed since; then
+    /// every change.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn events(&self, run: &str, after: Option<&str>) -> Result<Events, ClientError> {
+        let mut request = self.http.get(format!("{}/runs/{run}/events", self.base));
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        Ok(Events::of(self.accepted(request).await?))
     }
 
     /// Creates a task.
@@ -295,10 +284,13 @@ impl RunsClient {
         self.answer(request).await
     }
 
-    async fn answer<T: DeserializeOwned>(
-        &self,
-        mut request: reqwest::RequestBuilder,
-    ) -> Result<T, ClientError> {
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let bytes = self.accepted(request).await?.bytes().await?;
+        parse(&bytes).map_err(ClientError::Unexpected)
+    }
+
+    /// The answer, if it is a success.
+    async fn accepted(&self, mut request: RequestBuilder) -> Result<Response, ClientError> {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
@@ -308,7 +300,7 @@ impl RunsClient {
         let response = request.send().await?;
         let status = response.status();
         if status.is_success() {
-            return Ok(response.json().await?);
+            return Ok(response);
         }
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(ErrorBody {
@@ -323,11 +315,11 @@ impl RunsClient {
     }
 }
 
-/// The HTTP client takes the process-wide provider of cryptography.
-fn install_tls() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // Another part of the program may have installed one before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+/// Parses an answer. Values of users may be nested as deeply as the server lets them.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    parser.disable_recursion_limit();
+    let value = T::deserialize(&mut parser)?;
+    parser.end()?;
+    Ok(value)
 }

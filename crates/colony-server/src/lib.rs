@@ -21,7 +21,8 @@ pub use state::{Auth, ServerState};
 
 /// Everything that the queen answers.
 pub fn router(state: ServerState) -> axum::Router {
-    let runs = state.runs.clone().map(runs::router);
+    let runs = state.runs.clone();
+    let runs = runs.map(|runs| runs::router(runs.ending_with(state.closing.clone())));
     let jobs = jobs::router(state);
     match runs {
         Some(runs) => jobs.merge(runs),

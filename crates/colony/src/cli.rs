@@ -1,9 +1,25 @@
 //! The command line: what may be written, and its help. Nothing is decided here.
 
+mod data;
+mod runs;
+mod tasks;
+mod worker;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub(crate) use data::{DataCommand, DataDeleteArgs, DataListArgs, DataTagArgs, DataWriteArgs};
+pub(crate) use runs::{
+    PageArgs, RunsCancelArgs, RunsClientArgs, RunsCommand, RunsCreateArgs, RunsEventsArgs,
+    RunsGetArgs, RunsListArgs, RunsUpdateArgs,
+};
+pub(crate) use tasks::{
+    TasksBatchArgs, TasksCommand, TasksCreateArgs, TasksGetArgs, TasksListArgs, TasksUpdateArgs,
+};
+pub(crate) use worker::WorkerArgs;
 
 use crate::exit;
 use crate::settings::{self, Flags};
@@ -47,6 +63,17 @@ pub(crate) enum Command {
     Restart(RestartArgs),
     /// Check definitions and show everything that is wrong with them.
     Check(CheckArgs),
+    /// Record and follow runs, through the Runs API.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Create tasks for workers and look at them, through the Runs API.
+    #[command(subcommand)]
+    Tasks(TasksCommand),
+    /// Read and write run data, through the Runs API.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Do tasks of the Runs API: run a command for each.
+    Worker(WorkerArgs),
     /// Make, list and revoke keys of the Runs API, in the database itself.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -352,6 +379,12 @@ pub(crate) struct ConfigArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgs,
+}
+
+/// A duration such as 30s or 5m.
+fn duration(text: &str) -> Result<Duration, String> {
+    colony_spec::duration::parse_duration(text)
+        .map_err(|error| format!("{error}; give one such as 30s or 5m"))
 }
 
 impl DataDirArgs {

@@ -3,17 +3,22 @@
 mod apply;
 mod check;
 mod config;
+mod data;
 mod definition;
+mod json;
 mod key;
 mod params;
 mod queen;
 mod reaper;
 mod requests;
 mod run;
+mod runs;
 mod submit;
+mod tasks;
 mod template;
+mod worker;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Command};
@@ -36,6 +41,10 @@ pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Cancel(args) => requests::cancel(&args, &common),
         Command::Restart(args) => requests::restart(&args, &common),
         Command::Check(args) => check::check(&args, &common),
+        Command::Runs(command) => runs::runs(&command, &common),
+        Command::Tasks(command) => tasks::tasks(&command, &common),
+        Command::Data(command) => data::data(&command, &common),
+        Command::Worker(args) => worker::worker(&args, &common),
         Command::Key(command) => key::key(&command, &common),
         Command::Template(args) => template::template(&args),
         Command::Config(args) => config::config(&args, &common),
@@ -78,6 +87,21 @@ fn start_logging(filter: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .try_init();
+}
+
+/// An answer as the API gives it.
+fn to_json(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    serde_json::to_string(value).context("failed to write the answer as JSON")
+}
+
+/// A change that changes nothing is a mistake.
+fn check_change(is_empty: bool) -> Result<(), Problem> {
+    match is_empty {
+        true => Err(Problem::input(anyhow!(
+            "nothing to change; give one or more of --status, --output, --error and --metadata"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Runs an async command to its end, and what it left running for a moment longer.

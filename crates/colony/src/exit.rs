@@ -3,26 +3,26 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use colony_core::state::JobState;
+use colony_core::state::{JobState, RunStatus, TaskStatus};
 
 /// The exit codes, as `--help` shows them.
 pub(crate) const TABLE: &str = "\
 Exit codes:
-  0    done; for `run` and `submit --wait`: the job COMPLETED
-  1    the job FAILED, or something broke that is not the input's fault
+  0    done; for commands that wait for a job, run or task: it completed
+  1    it failed, or something broke that is not the input's fault
   2    bad input: command line, setting, file, definition, or no such object
-  130  the job was CANCELLED";
+  130  it was cancelled";
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done; the job completed.
+    /// Done; what was waited for completed.
     Completed,
-    /// The job failed.
+    /// What was waited for failed.
     Failed,
     /// What the user gave cannot be used.
     BadInput,
-    /// The job was cancelled.
+    /// What was waited for was cancelled.
     Cancelled,
 }
 
@@ -43,6 +43,28 @@ impl From<JobState> for Exit {
         match state {
             JobState::Completed => Self::Completed,
             JobState::Cancelled => Self::Cancelled,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<RunStatus> for Exit {
+    /// The exit code that a run gives that has ended.
+    fn from(status: RunStatus) -> Self {
+        match status {
+            RunStatus::Completed => Self::Completed,
+            RunStatus::Cancelled => Self::Cancelled,
+            RunStatus::Pending | RunStatus::Running | RunStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<TaskStatus> for Exit {
+    /// The exit code that a task gives that has ended.
+    fn from(status: TaskStatus) -> Self {
+        match status {
+            TaskStatus::Completed => Self::Completed,
+            TaskStatus::Cancelled => Self::Cancelled,
             _ => Self::Failed,
         }
     }

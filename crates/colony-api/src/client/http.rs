@@ -15,7 +15,7 @@ use crate::jobs::{ErrorBody, Health};
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the queen may be silent within an answer. Longer than any long poll.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How long an idle connection is kept: shorter than a queen keeps it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,7 +46,10 @@ impl Client {
     ///
     /// The text is not an HTTP address.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, ClientError> {
-        let base = parse_base(url)?;
+        let base = parse_base(url).map_err(|problem| ClientError::BadUrl {
+            url: url.to_owned(),
+            problem,
+        })?;
         Ok(Self {
             http: build(&base).map_err(ClientError::Setup)?,
             base,
@@ -193,19 +196,17 @@ pub(super) fn yaml(request: RequestBuilder, text: String) -> RequestBuilder {
     request.header(CONTENT_TYPE, "application/yaml").body(text)
 }
 
-fn parse_base(url: &str) -> Result<Url, ClientError> {
-    let bad = |problem: String| ClientError::BadUrl {
-        url: url.to_owned(),
-        problem,
-    };
-    let base = Url::parse(url.trim()).map_err(|error| bad(error.to_string()))?;
+/// The address of a queen, or what is wrong with it.
+pub(crate) fn parse_base(url: &str) -> Result<Url, String> {
+    let base = Url::parse(url.trim()).map_err(|error| error.to_string())?;
     match base.scheme() {
         "http" | "https" if base.has_host() => Ok(base),
-        scheme => Err(bad(format!("its scheme is `{scheme}`, not http or https"))),
+        scheme => Err(format!("its scheme is `{scheme}`, not http or https")),
     }
 }
 
-fn build(base: &Url) -> Result<reqwest::Client, reqwest::Error> {
+/// An HTTP client for one queen.
+pub(crate) fn build(base: &Url) -> Result<reqwest::Client, reqwest::Error> {
     install_tls_provider();
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)

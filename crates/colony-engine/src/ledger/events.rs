@@ -104,41 +104,37 @@ impl RunWatch {
         }
     }
 
-    /// Looks at all that changed since shortly before the cursor.
+    /// Looks at all that changed since shortly before the cursor. The run is told of last, so that
+    /// who stops at its end has seen its tasks.
     async fn look(&mut self) -> Result<(), LedgerError> {
         let overlap = i64::try_from(OVERLAP.as_millis()).unwrap_or(i64::MAX);
         let since = Timestamp::from_millis(self.cursor.as_millis().saturating_sub(overlap));
-        let (org_id, run_id) = (self.org_id.clone(), self.run_id);
-        let looked = self.ledger.store().read(move |tx| {
-            let run = run::find_run(tx, &org_id, run_id)?;
-            Ok::<_, LedgerError>((run, task::changed_tasks(tx, run_id, since)?))
-        });
-        let (run, tasks) = looked.await?;
-        let run = run.ok_or(LedgerError::missing(Missing::Run))?;
-        // The end of a run comes after all that led to it.
-        let ended = run.status.is_terminal();
-        if !ended {
-            self.see_run(run.clone());
-        }
-        for row in tasks {
+        let run = self.find_run().await?;
+        let run_id = self.run_id;
+        let rows = self.ledger.store();
+        let rows = rows.read(move |tx| task::changed_tasks(tx, run_id, since));
+        for row in rows.await? {
             self.see_task(row);
         }
-        if ended {
-            self.see_run(run);
-        }
+        self.see_run(run);
         Ok(())
     }
 
     async fn look_at_run(&mut self) -> Result<(), LedgerError> {
-        let (org_id, run_id) = (self.org_id.clone(), self.run_id);
-        let found = self.ledger.store();
-        let found = found.read(move |tx| run::find_run(tx, &org_id, run_id));
-        let row = found.await?.ok_or(LedgerError::missing(Missing::Run))?;
+        let row = self.find_run().await?;
         if row.status.is_terminal() {
+            // Its tasks may have changed meanwhile, too.
             return self.look().await;
         }
         self.see_run(row);
         Ok(())
+    }
+
+    async fn find_run(&self) -> Result<RunRow, LedgerError> {
+        let (org_id, run_id) = (self.org_id.clone(), self.run_id);
+        let found = self.ledger.store();
+        let found = found.read(move |tx| run::find_run(tx, &org_id, run_id));
+        found.await?.ok_or(LedgerError::missing(Missing::Run))
     }
 
     fn see_run(&mut self, row: RunRow) {

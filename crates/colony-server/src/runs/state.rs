@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use colony_core::time::Clock;
 use colony_engine::ledger::Ledger;
+use tokio_util::sync::CancellationToken;
 
 use super::limit::Limiter;
 use super::settings::RunsApiSettings;
@@ -12,6 +13,8 @@ use super::settings::RunsApiSettings;
 #[derive(Clone)]
 pub struct RunsState {
     pub(super) inner: Arc<Inner>,
+    /// Cancelled when the server is about to stop: whoever waits is answered at once.
+    pub(super) closing: CancellationToken,
 }
 
 pub(super) struct Inner {
@@ -52,7 +55,14 @@ impl RunsState {
         };
         Ok(Self {
             inner: Arc::new(inner),
+            closing: CancellationToken::new(),
         })
+    }
+
+    /// The same, for a server that says when it is about to stop.
+    pub(crate) fn ending_with(mut self, closing: CancellationToken) -> Self {
+        self.closing = closing;
+        self
     }
 
     pub(super) fn ledger(&self) -> &Ledger {

@@ -81,8 +81,8 @@ both_databases! {
             drop(events);
             server.change_task(&task, json!({ "status": "completed" })).await;
             let mut events = Events::open(&server, &run, Some(&resume)).await;
-            events.until("run", |run| run["completedTasks"] == 1).await;
             events.until("task", |task| task["status"] == "completed").await;
+            events.until("run", |run| run["completedTasks"] == 1).await;
             let path = format!("/runs/{}", id(&run));
             server.patch(&path, json!({ "status": "completed" })).await.expect(200);
             events.until("run", |run| run["status"] == "completed").await;

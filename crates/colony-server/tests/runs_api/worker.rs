@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use colony_api::runs_client::RunsClient;
-use colony_api::worker::{WorkerOptions, work};
+use colony_api::worker::{Stop, WorkerOptions, work};
 use colony_testkit::{block_on, both_databases};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -54,7 +54,7 @@ both_databases! {
             let run = server.new_run().await;
             let echo = new_task(&server, &run, json!({ "a": [1] }), 0).await;
             let fails = new_task(&server, &run, json!("fail"), 1).await;
-            let (stop, stopped) = watch::channel(false);
+            let (stop, stopped) = watch::channel(Stop::No);
             let script = r#"input=$(cat); case "$input" in '"fail"') echo broken >&2; exit 3;; *) echo "$input";; esac"#;
             let (client, options) = (client(&server), options(script));
             let worker = tokio::spawn(async move { work(&client, &options, stopped).await });
@@ -63,9 +63,10 @@ both_databases! {
             assert_eq!(failed["status"], "failed");
             assert_eq!(failed["retryCount"], 1);
             assert_eq!(failed["errorData"]["exitCode"], 3);
-            assert_eq!(failed["errorData"]["stderr"], "broken\n");
-            stop.send(true).unwrap();
-            assert_eq!(worker.await.unwrap().unwrap(), 3);
+            assert_eq!(failed["errorData"]["stderr"], "broken");
+            stop.send(Stop::Drain).unwrap();
+            let done = worker.await.unwrap().unwrap();
+            assert_eq!((done.completed, done.failed), (1, 2));
         });
     }
 
@@ -74,7 +75,7 @@ both_databases! {
             let server = Server::classic(&db).await;
             let run = server.new_run().await;
             let task = new_task(&server, &run, json!(1), 0).await;
-            let (stop, stopped) = watch::channel(false);
+            let (stop, stopped) = watch::channel(Stop::No);
             let (client, mut options) = (client(&server), options("exec sleep 600"));
             options.lease = Duration::from_millis(600);
             let worker = tokio::spawn(async move { work(&client, &options, stopped).await });
@@ -84,7 +85,7 @@ both_databases! {
                 if task["status"] == "running" { Ok(()) } else { Err(task) }
             }).await;
             server.change_task(&task, json!({ "status": "cancelled" })).await;
-            stop.send(true).unwrap();
+            stop.send(Stop::Drain).unwrap();
             let done = tokio::time::timeout(crate::support::SOON, worker).await;
             done.expect("the command was stopped").unwrap().unwrap();
             assert_eq!(ended(&server, &task).await["status"], "cancelled");
@@ -98,7 +99,7 @@ both_databases! {
             let python = Command::new("python3")
                 .args([script, "--types", "add,fail", "--wait", "5"])
                 .env("COLONY_URL", format!("http://{}", server.address))
-                .env("COLONY_KEY", KEY)
+                .env("COLONY_API_KEY", KEY)
                 .stdout(Stdio::null())
                 .spawn()
                 .expect("python3 is installed");

@@ -15,23 +15,28 @@ pub(crate) struct Queen {
 impl Queen {
     /// The queen that the settings name, or else the one that runs in the data directory.
     pub(crate) fn find(settings: &Settings) -> Result<Self, Problem> {
-        let dir = &settings.data_dir;
-        let here = dir.read_address().or_bad_input()?.map(as_url);
-        let url = match &settings.url {
-            Some(url) => url.clone(),
-            None => here.clone().ok_or_else(|| Problem::input(no_queen(dir)))?,
-        };
+        let (url, is_here) = find_url(settings).or_bad_input()?;
         let token = match &settings.token {
             Some(token) => Some(token.0.clone()),
             // The token of this directory is for the queen of this directory only.
-            None if here.is_some_and(|here| is_same(&here, &url)) => {
-                dir.read_token().or_bad_input()?
-            }
+            None if is_here => settings.data_dir.read_token().or_bad_input()?,
             None => None,
         };
         let client = Client::new(&url, token.as_deref()).map_err(problem)?;
         Ok(Self { client })
     }
+}
+
+/// Where the queen is, and whether that is the one of the data directory.
+pub(super) fn find_url(settings: &Settings) -> anyhow::Result<(String, bool)> {
+    let dir = &settings.data_dir;
+    let here = dir.read_address()?.map(as_url);
+    let url = match &settings.url {
+        Some(url) => url.clone(),
+        None => here.clone().ok_or_else(|| no_queen(dir))?,
+    };
+    let is_here = here.is_some_and(|here| is_same(&here, &url));
+    Ok((url, is_here))
 }
 
 fn no_queen(dir: &DataDir) -> anyhow::Error {

@@ -11,7 +11,7 @@ use crate::output;
 use super::connect::problem;
 
 /// How long the queen may hold an answer back. Below what it allows itself.
-const WAIT: Duration = Duration::from_secs(25);
+pub(super) const WAIT: Duration = Duration::from_secs(25);
 
 /// A queen that restarts may be away for this many tries, a second apart.
 const TRIES: u32 = 30;
@@ -55,7 +55,11 @@ pub(crate) async fn follow(
         wait: if to_the_end { WAIT } else { Duration::ZERO },
     };
     loop {
-        let page: LogPage = patiently(async || client.log_page(id, &query).await).await?;
+        let page = patiently(
+            async || client.log_page(id, &query).await,
+            ClientError::is_retryable,
+        );
+        let page: LogPage = page.await.map_err(problem)?;
         for line in &page.lines {
             output::data(&lines.text(line));
         }
@@ -69,7 +73,11 @@ pub(crate) async fn follow(
 /// Waits until a request is finished.
 pub(crate) async fn end(client: &Client, id: &str) -> Result<JobRequest, Problem> {
     loop {
-        let request = patiently(async || client.wait_for_request(id, WAIT).await).await?;
+        let request = patiently(
+            async || client.wait_for_request(id, WAIT).await,
+            ClientError::is_retryable,
+        );
+        let request = request.await.map_err(problem)?;
         if request.job_state.is_terminal() {
             return Ok(request);
         }
@@ -77,19 +85,21 @@ pub(crate) async fn end(client: &Client, id: &str) -> Result<JobRequest, Problem
 }
 
 /// Calls again while the queen is away.
-async fn patiently<T>(call: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, Problem> {
+pub(super) async fn patiently<T, E>(
+    call: impl AsyncFn() -> Result<T, E>,
+    is_retryable: impl Fn(&E) -> bool,
+) -> Result<T, E> {
     let mut tries = 0;
     loop {
         match call().await {
-            Ok(value) => return Ok(value),
-            Err(error) if error.is_retryable() && tries < TRIES => {
+            Err(error) if is_retryable(&error) && tries < TRIES => {
                 if tries == 0 {
                     output::talk("the queen does not answer; waiting for it");
                 }
                 tries += 1;
                 tokio::time::sleep(TRY_AGAIN_AFTER).await;
             }
-            Err(error) => return Err(problem(error)),
+            result => return result,
         }
     }
 }

@@ -1,9 +1,8 @@
 //! `colony get`, `list`, `logs`, `cancel` and `restart`: looking at requests and steering them.
 
-use anyhow::Context as _;
 use colony_api::client::ListRequests;
 
-use super::{Common, block_on};
+use super::{Common, block_on, to_json};
 use crate::cli::{CancelArgs, GetArgs, ListArgs, LogsArgs, RestartArgs};
 use crate::client::{self, Lines, Queen};
 use crate::exit::{Exit, Problem};
@@ -16,7 +15,7 @@ pub(super) fn get(args: &GetArgs, common: &Common) -> Result<Exit, Problem> {
         let request = queen.client.job_request(&args.id).await;
         let request = request.map_err(client::problem)?;
         if args.json {
-            output::data(&json(&request)?);
+            output::data(&to_json(&request)?);
         } else {
             output::data(&client::details(&request));
         }
@@ -37,7 +36,7 @@ pub(super) fn list(args: &ListArgs, common: &Common) -> Result<Exit, Problem> {
         let page = queen.client.job_requests(&query).await;
         let page = page.map_err(client::problem)?;
         if args.json {
-            output::data(&json(&page.records)?);
+            output::data(&to_json(&page.records)?);
             return Ok(Exit::Completed);
         }
         output::data(&client::requests(&page.records));
@@ -86,8 +85,4 @@ pub(super) fn restart(args: &RestartArgs, common: &Common) -> Result<Exit, Probl
 fn find(flags: Flags, common: &Common) -> Result<Queen, Problem> {
     let settings = common.settings(flags, Profile::Queen)?;
     Queen::find(&settings)
-}
-
-fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
-    serde_json::to_string(value).context("failed to write the answer as JSON")
 }

@@ -15,7 +15,7 @@ use super::parse::{
     parse_grace, parse_listen, parse_log, parse_method, parse_path, parse_switch, parse_url, words,
 };
 use super::table::{
-    ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR,
+    ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, API_KEY, AUTH, DATA_DIR,
     DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, RUNS_DIALECT, RUNS_STATIC_KEY,
     RUNS_TRUST, Setting, TOKEN, URL,
 };
@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) log: String,
     pub(crate) url: Option<String>,
     pub(crate) token: Option<Secret>,
+    pub(crate) api_key: Option<Secret>,
     shown: Vec<Shown>,
 }
 
@@ -108,6 +109,7 @@ impl Settings {
         let log = reader.read(&LOG, || log.to_owned(), parse_log)?;
         let url = reader.read(&URL, String::new, parse_url)?;
         let token = reader.read(&TOKEN, String::new, |text| Ok(optional(text)))?;
+        let api_key = reader.read(&API_KEY, String::new, |text| Ok(optional(text)))?;
         Ok(Self {
             data_dir,
             database,
@@ -120,6 +122,7 @@ impl Settings {
             log,
             url,
             token: token.map(Secret),
+            api_key: api_key.map(Secret),
             shown: reader.shown,
         })
     }

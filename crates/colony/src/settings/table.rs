@@ -70,6 +70,8 @@ settings! {
         "address of the queen for client commands; else the file `address` in the data directory"
     #[secret] TOKEN "token" "COLONY_TOKEN"
         "token for client commands; else the file `admin.token` in the data directory"
+    #[secret] API_KEY "api_key" "COLONY_API_KEY"
+        "key for client commands of the Runs API; the flag --key-file names a file with one"
 }
 
 #[cfg(test)]

@@ -194,10 +194,19 @@ pub(crate) struct Queen {
 
 impl Queen {
     pub(crate) fn start(home: &Home, args: &[&str]) -> Self {
+        Self::start_on(home, "127.0.0.1:0", args)
+    }
+
+    /// One without an ant at an address that was used before.
+    pub(crate) fn start_at(home: &Home, address: &str) -> Self {
+        Self::start_on(home, address, &["--no-ant"])
+    }
+
+    fn start_on(home: &Home, address: &str, args: &[&str]) -> Self {
         // A queen that was killed leaves its address behind.
         let address_file = home.data_dir().join("address");
         let _ = std::fs::remove_file(&address_file);
-        let mut all = vec!["queen", "--listen", "127.0.0.1:0"];
+        let mut all = vec!["queen", "--listen", address];
         all.extend(args);
         let mut process = home.start(&all);
         let address = wait_for(PATIENCE, || {

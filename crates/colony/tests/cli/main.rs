@@ -7,4 +7,7 @@ mod drain;
 mod examples;
 mod kill;
 mod kit;
+mod ledger;
 mod run;
+mod runs;
+mod worker;

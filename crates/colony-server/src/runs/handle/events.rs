@@ -29,13 +29,17 @@ pub(super) async fn follow(state: &RunsState, call: Call) -> Answer {
         .watch_run(&call.org_id, run_id, resume)
         .await
         .map_err(|error| call.refuse(error, "Run"))?;
-    let view = call.view;
-    let events = futures_util::stream::unfold(watch, move |mut watch| async move {
-        let chunk = next_chunk(&mut watch, view).await;
-        // A failure ends the stream; the client resumes.
-        chunk
-            .ok()
-            .map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), watch))
+    let (view, closing) = (call.view, state.closing.clone());
+    let events = futures_util::stream::unfold(watch, move |mut watch| {
+        let closing = closing.clone();
+        async move {
+            let chunk = closing
+                .run_until_cancelled(next_chunk(&mut watch, view))
+                .await?;
+            // A failure ends the stream; the client resumes.
+            let chunk = chunk.ok()?;
+            Some((Ok::<_, std::convert::Infallible>(chunk), watch))
+        }
     });
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();

@@ -71,7 +71,10 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
         lease: millis(lease_ms),
         wait: millis(wait_ms),
     };
-    let tasks = state.ledger().claim(claim).await;
+    let tasks = tokio::select! {
+        tasks = state.ledger().claim(claim) => tasks,
+        () = state.closing.cancelled() => Ok(Vec::new()),
+    };
     let tasks = tasks.map_err(|error| call.refuse(error, "Task"))?;
     let found = !tasks.is_empty();
     let view = call.view;

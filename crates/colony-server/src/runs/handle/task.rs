@@ -157,7 +157,10 @@ pub(super) async fn get(state: &RunsState, mut call: Call) -> Answer {
         ledger.task(&call.org_id, id).await
     } else {
         let wait = Duration::from_millis(wait.unsigned_abs());
-        ledger.wait_for_task(&call.org_id, id, wait).await
+        tokio::select! {
+            ended = ledger.wait_for_task(&call.org_id, id, wait) => ended,
+            () = state.closing.cancelled() => ledger.task(&call.org_id, id).await,
+        }
     };
     let row = found.map_err(|error| call.refuse(error, "Task"))?;
     Ok(ok(&call.view.task(row)))
