@@ -280,3 +280,22 @@ fn bad_input_is_said_before_anything_is_claimed() {
     assert!(keyless.err.contains("colony key create"), "{}", keyless.err);
     assert_eq!(ledger.task(&task)["status"], "pending");
 }
+
+#[test]
+fn the_example_of_a_job_with_a_worker_runs() {
+    let home = Home::new();
+    let queen = Queen::start(&home, &[]);
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/worker-job");
+    home.colony(&["apply", &format!("{examples}/thumbnails.yaml")])
+        .with_code(0);
+    let made = home.colony(&["key", "create", "--org", "default", "--env", "dev"]);
+    let key = made.with_code(0).out.trim().to_owned();
+    let resize = format!("{examples}/resize.sh");
+    let worker = ["worker", "--type", "resize", "--once", "--", &resize];
+    let worker = home.start_with(&worker, &[("COLONY_API_KEY", &*key)], "");
+    let submit = ["submit", "thumbnails", "-p", "Size=64", "--follow"];
+    let ended = home.colony(&submit).with_code(0);
+    assert!(ended.out.contains("3 thumbnails of 64px"), "{}", ended.out);
+    worker.wait().with_code(0);
+    queen.stop().with_code(0);
+}
