@@ -99,8 +99,9 @@ impl Attempt<'_> {
         };
         let stored = packed.archive.map(|(archive, count)| {
             let size_bytes = archive.size_bytes;
+            let files = if count == 1 { "file" } else { "files" };
             self.log.notice(&format!(
-                "artifacts: {count} files stored, {size_bytes} bytes"
+                "artifacts: {count} {files} stored, {size_bytes} bytes"
             ));
             StoredObject {
                 artifact_id: id,
