@@ -36,9 +36,24 @@ impl TaskWork {
     /// Does the task; nothing of its command is left afterwards.
     pub(super) async fn run(mut self) -> Ended {
         let started = Instant::now();
-        let (change, ended) = self.attempt(started).await;
-        let reason = change.as_ref().and_then(report::reason_of);
+        let (change, mut ended) = self.attempt(started).await;
         let task = &self.claimed.task;
+        let stored = match change {
+            Some(change) => self.report(change).await.map(Some),
+            None => Ok(None),
+        };
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(error) => {
+                let error: &dyn std::error::Error = &*error;
+                tracing::warn!(task.id, error, "the end of a task could not be reported");
+                return Ended::Stopped;
+            }
+        };
+        let reason = stored.as_ref().and_then(report::reason_of);
+        if ended == Ended::Completed && reason.is_some() {
+            ended = Ended::Failed;
+        }
         let duration_ms = started.elapsed().as_millis();
         tracing::info!(
             task.id,
@@ -47,13 +62,6 @@ impl TaskWork {
             reason,
             "task {ended}"
         );
-        if let Some(change) = change
-            && let Err(error) = self.report(change).await
-        {
-            let error: &dyn std::error::Error = &*error;
-            tracing::warn!(task.id, error, "the end of a task could not be reported");
-            return Ended::Stopped;
-        }
         ended
     }
 
@@ -81,18 +89,18 @@ impl TaskWork {
         }
     }
 
-    /// Reports for as long as the lease can last. An output that the server does not take fails the
+    /// Reports for as long as the lease can last; returns what was stored. An output that the server does not take fails the
     /// task with the server's reason.
     async fn report(
         &self,
         mut change: ChangeTask,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<ChangeTask, Box<dyn std::error::Error + Send + Sync>> {
         change.lease_token = Some(self.claimed.lease_token.clone());
         let id = &self.claimed.task.id;
         let reports = async {
             loop {
                 match self.client.change_task(id, &change).await {
-                    Ok(_) => return Ok(()),
+                    Ok(_) => return Ok(change),
                     Err(error) if error.is_retryable() => tokio::time::sleep(AFTER_FAILURE).await,
                     Err(error) if is_unusable(&error) && change.output_data.is_some() => {
                         change = ChangeTask {

@@ -109,6 +109,14 @@ fn too_much_output_fails_the_task_with_the_bound() {
     ledger.worker(&["--once"], script).wait().with_code(0);
     let message = ledger.task(&task)["errorData"]["message"].to_string();
     assert!(message.contains("more than 8388608 bytes"), "{message}");
+
+    // Less of it, but too much for the queen once it is written as JSON.
+    let task = ledger.new_task(&ledger.new_run(), "w", "1");
+    let script = "head -c 7000000 /dev/zero | tr '\\0' '\\001'";
+    let ended = ledger.worker(&["--once"], script).wait().with_code(0);
+    assert!(ended.err.contains("completed 0, failed 1"), "{}", ended.err);
+    let message = ledger.task(&task)["errorData"]["message"].to_string();
+    assert!(message.contains("Request body too large"), "{message}");
 }
 
 #[test]
