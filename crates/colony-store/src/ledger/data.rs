@@ -21,7 +21,8 @@ pub fn insert_data(tx: &mut Tx<'_>, entries: &[DataRow]) -> Result<(), StoreErro
     let rows: Vec<(&DataRow, &String)> = entries.iter().zip(&tags).collect();
     tx.execute_rows(
         "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, metadata, \
-         created_at, updated_at) VALUES {rows}",
+         created_at, updated_at) \
+         VALUES {rows: id, id, id, text, text, text, text, text, int, int}",
         &[],
         &rows,
         |(entry, tags)| {

@@ -18,7 +18,8 @@ use crate::tx::{Dialect, Tx};
 pub fn insert_runs(tx: &mut Tx<'_>, runs: &[RunRow]) -> Result<(), StoreError> {
     tx.execute_rows(
         "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
-         failed_tasks, created_at, updated_at) VALUES {rows}",
+         failed_tasks, created_at, updated_at) \
+         VALUES {rows: id, text, text, text, text, int, int, int, int, int}",
         &[],
         runs,
         |run| {
@@ -152,16 +153,23 @@ pub fn grow_runs(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let rows: Vec<(&RunId, &Growth)> = growth.iter().collect();
-    tx.execute_rows(
-        "WITH new (id, total, completed, failed) AS (VALUES {rows: id, int, int, int}) \
-         UPDATE runs SET total_tasks = total_tasks + new.total, \
-         completed_tasks = completed_tasks + new.completed, \
-         failed_tasks = failed_tasks + new.failed, updated_at = $1 \
-         FROM new WHERE runs.id = new.id",
-        &[&now],
-        &rows,
-        |(id, growth)| params![*id, &growth.total, &growth.completed, &growth.failed],
-    )?;
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE runs SET total_tasks = total_tasks + $3, \
+             completed_tasks = completed_tasks + $4, failed_tasks = failed_tasks + $5, \
+             updated_at = $1 WHERE id = $2"
+        }
+        Dialect::Postgres => {
+            "WITH new (id, total, completed, failed) AS (VALUES {rows: id, int, int, int}) \
+             UPDATE runs SET total_tasks = total_tasks + new.total, \
+             completed_tasks = completed_tasks + new.completed, \
+             failed_tasks = failed_tasks + new.failed, updated_at = $1 \
+             FROM new WHERE runs.id = new.id"
+        }
+    };
+    tx.execute_rows(sql, &[&now], &rows, |(id, growth)| {
+        params![*id, &growth.total, &growth.completed, &growth.failed]
+    })?;
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use tokio_postgres::{Client, Statement};
 
 use super::connect::Server;
 use super::failure::Failure;
+use super::types::Arg;
 use crate::error::{DriverError, StoreError, excerpt};
 use crate::row::{Cell, Columns, Row};
-use crate::value::Param;
 
 /// How many prepared statements a connection keeps before it starts anew.
 const STATEMENT_CACHE: usize = 1024;
@@ -136,7 +136,7 @@ impl Session {
     }
 
     /// Runs a statement; returns the number of rows changed, or given when it gives rows.
-    pub(crate) fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql, params)?;
         let before = self.take_pending();
         let client = self.client()?;
@@ -154,11 +154,7 @@ impl Session {
     }
 
     /// Runs a statement; returns its rows.
-    pub(crate) fn query(
-        &mut self,
-        sql: &str,
-        params: &[Param<'_>],
-    ) -> Result<Vec<Row>, StoreError> {
+    pub(crate) fn query(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepare(sql, params)?;
         let before = self.take_pending();
         let client = self.client()?;
@@ -194,7 +190,7 @@ impl Session {
             .ok_or(StoreError::Unreachable { source: None })
     }
 
-    fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, StoreError> {
+    fn prepare(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<Statement, StoreError> {
         let known = self.link.as_ref().and_then(|link| link.statements.get(sql));
         let statement = match known {
             Some(statement) => statement.clone(),
