@@ -116,7 +116,7 @@ async fn write_many(store: Store, number: i64) -> Result<(), StoreError> {
     let ids: Vec<i64> = (number * 100..(number + 1) * 100).collect();
     store
         .write(move |tx| {
-            let sql = "INSERT INTO bench (id, state) VALUES {rows}";
+            let sql = "INSERT INTO bench (id, state) VALUES {rows: id, text}";
             tx.execute_rows(sql, &[], &ids, |id| params![id, "READY"])
                 .map(drop)
         })

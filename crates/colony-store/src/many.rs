@@ -1,42 +1,44 @@
 //! Many values in one statement.
 //!
-//! Lists of rows and of keys are cut into powers of two, so that few statement texts exist and
-//! their plans stay cached.
-
-use std::fmt::Write as _;
+//! On PostgreSQL a statement costs a round trip and a plan, so rows and lists go as arrays: one
+//! short text for any number of them. On SQLite a statement that is prepared costs next to
+//! nothing, while a long one is slow to prepare and badly planned, so rows are bound one after the
+//! other; lists are cut into powers of two, so that few texts exist.
 
 use crate::error::StoreError;
 use crate::row::Row;
 use crate::tx::{Dialect, Tx};
 use crate::value::{Param, ToParam};
 
-/// The most rows in one statement; more was not measured to be faster.
-const ROWS_MAX: usize = 256;
+/// The most rows or keys in one statement of PostgreSQL: bounds what is sent at once.
+const ARRAY_MAX: usize = 4096;
 
-/// The most parameters in one statement; SQLite allows 32 766.
-const PARAMS_MAX: usize = 16_384;
+/// The most keys in one statement of SQLite; more was not measured to be faster.
+const LIST_MAX: usize = 256;
 
-/// Where rows go in a statement: `{rows}`, or `{rows: id, text, …}` with the types of the columns
-/// where PostgreSQL cannot tell them.
-const ROWS: &str = "{rows";
+/// Where rows go in a statement: `VALUES {rows: id, text, …}` with the types of the columns.
+const ROWS: &str = "VALUES {rows:";
 
 /// Where a list goes in a statement.
-const LIST: &str = "{list}";
+const LIST: &str = "IN ({list})";
 
 impl Tx<'_> {
     /// Runs a statement for many rows, in as few statements as possible; returns the number of rows
     /// changed.
     ///
-    /// `{rows}` in the statement stands for the rows, `($2, $3), ($4, $5), …`; `shared` are the
-    /// parameters before them. In an `INSERT` the columns give the types; elsewhere name them:
+    /// `VALUES {rows: …}` in the statement stands for the rows, with the types of their columns;
+    /// `shared` are the parameters before them:
     ///
     /// ```text
-    /// INSERT INTO tags (run_id, name) VALUES {rows} ON CONFLICT DO NOTHING
+    /// INSERT INTO tags (run_id, name) VALUES {rows: id, text} ON CONFLICT DO NOTHING
     /// WITH new (id, state) AS (VALUES {rows: id, text})
     ///     UPDATE tasks SET state = new.state, changed_at = $1 FROM new WHERE tasks.id = new.id
     /// ```
     ///
     /// Types are `id`, `text`, `int`, `bool`, `bytes` and `double`; JSON is `text`, a time is `int`.
+    ///
+    /// On SQLite the statement is run once for each row. A statement for SQLite may thus name the
+    /// columns of the row itself, as the parameters after the shared ones.
     ///
     /// # Errors
     ///
@@ -48,12 +50,44 @@ impl Tx<'_> {
         rows: &[R],
         columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
     ) -> Result<u64, StoreError> {
-        let mut count = 0;
-        self.for_rows(sql, shared, rows, columns, |tx, sql, params| {
-            count += tx.execute_params(sql, params)?;
-            Ok(())
-        })?;
-        Ok(count)
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        match self.dialect() {
+            Dialect::Sqlite => self.execute_each(&text, &shared, rows, columns),
+            Dialect::Postgres => {
+                let mut count = 0;
+                for chunk in rows.chunks(ARRAY_MAX) {
+                    count += self.execute_arrays(&text, &shared, &transpose(chunk, &columns))?;
+                }
+                Ok(count)
+            }
+        }
+    }
+
+    /// As [`Tx::execute_rows`], without waiting for the answer: see [`Tx::send`].
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or a statement before it.
+    pub fn send_rows<R, const N: usize>(
+        &mut self,
+        sql: &str,
+        shared: &[&dyn ToParam],
+        rows: &[R],
+        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+    ) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite || rows.is_empty() {
+            return self.execute_rows(sql, shared, rows, columns).map(drop);
+        }
+        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        for chunk in rows.chunks(ARRAY_MAX) {
+            self.send_arrays(&text, &shared, &transpose(chunk, &columns))?;
+        }
+        Ok(())
     }
 
     /// As [`Tx::execute_rows`]; returns what `RETURNING` or `SELECT` gives.
@@ -68,18 +102,32 @@ impl Tx<'_> {
         rows: &[R],
         columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
     ) -> Result<Vec<Row>, StoreError> {
-        let mut result = Vec::new();
-        self.for_rows(sql, shared, rows, columns, |tx, sql, params| {
-            result.extend(tx.query_params(sql, params)?);
-            Ok(())
-        })?;
-        Ok(result)
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        match self.dialect() {
+            Dialect::Sqlite => self.query_each(&text, &shared, rows, columns),
+            Dialect::Postgres => {
+                let mut result = Vec::new();
+                for chunk in rows.chunks(ARRAY_MAX) {
+                    result.extend(self.query_arrays(
+                        &text,
+                        &shared,
+                        &transpose(chunk, &columns),
+                    )?);
+                }
+                Ok(result)
+            }
+        }
     }
 
     /// Runs a statement with a list of keys, `… WHERE id IN ({list}) AND state = $1`; returns the
     /// number of rows changed.
     ///
-    /// A long list takes several statements, so an order or a limit holds only within each.
+    /// A long list takes several statements, so an order or a limit holds only within each. The
+    /// keys are ids, texts or integers, all of one kind.
     ///
     /// # Errors
     ///
@@ -91,11 +139,46 @@ impl Tx<'_> {
         keys: &[K],
     ) -> Result<u64, StoreError> {
         let mut count = 0;
-        self.for_list(sql, shared, keys, |tx, sql, params| {
-            count += tx.execute_params(sql, params)?;
-            Ok(())
-        })?;
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        match self.dialect() {
+            Dialect::Sqlite => {
+                for chunk in keys.chunks(LIST_MAX) {
+                    let (text, params) = list(sql, &shared, chunk);
+                    count += self.execute_params(&text, &params)?;
+                }
+            }
+            Dialect::Postgres => {
+                for chunk in keys.chunks(ARRAY_MAX) {
+                    let keys: Vec<Param<'_>> = chunk.iter().map(ToParam::to_param).collect();
+                    let text = sql.replace(LIST, &any(shared.len() + 1, &keys));
+                    count += self.execute_arrays(&text, &shared, &[keys])?;
+                }
+            }
+        }
         Ok(count)
+    }
+
+    /// As [`Tx::execute_list`], without waiting for the answer: see [`Tx::send`].
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or a statement before it.
+    pub fn send_list<K: ToParam>(
+        &mut self,
+        sql: &str,
+        shared: &[&dyn ToParam],
+        keys: &[K],
+    ) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            return self.execute_list(sql, shared, keys).map(drop);
+        }
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        for chunk in keys.chunks(ARRAY_MAX) {
+            let keys: Vec<Param<'_>> = chunk.iter().map(ToParam::to_param).collect();
+            let text = sql.replace(LIST, &any(shared.len() + 1, &keys));
+            self.send_arrays(&text, &shared, &[keys])?;
+        }
+        Ok(())
     }
 
     /// As [`Tx::execute_list`]; returns the rows.
@@ -110,119 +193,123 @@ impl Tx<'_> {
         keys: &[K],
     ) -> Result<Vec<Row>, StoreError> {
         let mut result = Vec::new();
-        self.for_list(sql, shared, keys, |tx, sql, params| {
-            result.extend(tx.query_params(sql, params)?);
-            Ok(())
-        })?;
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        match self.dialect() {
+            Dialect::Sqlite => {
+                for chunk in keys.chunks(LIST_MAX) {
+                    let (text, params) = list(sql, &shared, chunk);
+                    result.extend(self.query_params(&text, &params)?);
+                }
+            }
+            Dialect::Postgres => {
+                for chunk in keys.chunks(ARRAY_MAX) {
+                    let keys: Vec<Param<'_>> = chunk.iter().map(ToParam::to_param).collect();
+                    let text = sql.replace(LIST, &any(shared.len() + 1, &keys));
+                    result.extend(self.query_arrays(&text, &shared, &[keys])?);
+                }
+            }
+        }
         Ok(result)
     }
-
-    fn for_rows<R, const N: usize>(
-        &mut self,
-        sql: &str,
-        shared: &[&dyn ToParam],
-        rows: &[R],
-        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
-        mut run: impl FnMut(&mut Self, &str, &[Param<'_>]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let template = RowsTemplate::parse(sql, self.dialect());
-        let chunk_max = ROWS_MAX.min(floor_power_of_two(PARAMS_MAX / N.max(1)));
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let (chunk, later) = rest.split_at(floor_power_of_two(rest.len()).min(chunk_max));
-            rest = later;
-            let mut params: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
-            params.extend(chunk.iter().flat_map(&columns));
-            run(self, &template.text(shared.len(), chunk.len(), N), &params)?;
-        }
-        Ok(())
-    }
-
-    fn for_list<K: ToParam>(
-        &mut self,
-        sql: &str,
-        shared: &[&dyn ToParam],
-        keys: &[K],
-        mut run: impl FnMut(&mut Self, &str, &[Param<'_>]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        for chunk in keys.chunks(ROWS_MAX) {
-            // Filled up with the last key: naming a key twice changes nothing.
-            let length = chunk.len().next_power_of_two();
-            let filled = (0..length).map(|index| &chunk[index.min(chunk.len() - 1)]);
-            let mut params: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
-            params.extend(filled.map(ToParam::to_param));
-            let list = (shared.len() + 1..=params.len())
-                .map(|number| format!("${number}"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            run(self, &sql.replace(LIST, &list), &params)?;
-        }
-        Ok(())
-    }
 }
 
-fn floor_power_of_two(number: usize) -> usize {
-    match number {
-        0 => 1,
-        number => 1 << number.ilog2(),
+/// Rows as columns.
+fn transpose<'r, R, const N: usize>(
+    rows: &'r [R],
+    columns: impl Fn(&'r R) -> [Param<'r>; N],
+) -> Vec<Vec<Param<'r>>> {
+    let mut result: Vec<Vec<Param<'r>>> = (0..N).map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        for (column, param) in result.iter_mut().zip(columns(row)) {
+            column.push(param);
+        }
     }
+    result
 }
 
-/// A statement cut at its `{rows}`.
+/// A statement of SQLite with a list, and its parameters.
+fn list<'p, K: ToParam>(
+    sql: &str,
+    shared: &'p [Param<'_>],
+    keys: &'p [K],
+) -> (String, Vec<Param<'p>>) {
+    // Filled up with the last key: naming a key twice changes nothing.
+    let length = keys.len().next_power_of_two();
+    let filled = (0..length).map(|index| &keys[index.min(keys.len() - 1)]);
+    let mut params: Vec<Param<'p>> = shared.iter().map(ToParam::to_param).collect();
+    params.extend(filled.map(ToParam::to_param));
+    let numbers = (shared.len() + 1..=params.len()).map(|number| format!("${number}"));
+    let numbers = numbers.collect::<Vec<_>>().join(", ");
+    (sql.replace(LIST, &format!("IN ({numbers})")), params)
+}
+
+/// A list as PostgreSQL takes it.
+fn any(number: usize, keys: &[Param<'_>]) -> String {
+    let array = match keys.first() {
+        Some(Param::Text(_)) => "text",
+        Some(Param::Int(_)) => "bigint",
+        _ => "uuid",
+    };
+    format!("= ANY(${number}::{array}[])")
+}
+
+/// A statement cut at its rows.
 struct RowsTemplate<'s> {
     before: &'s str,
-    /// Casts for the first row, which types the others; empty where none are needed.
-    casts: Vec<&'static str>,
+    /// The types of the columns; none when the statement names the columns of a row itself.
+    types: Option<&'s str>,
     after: &'s str,
 }
 
 impl<'s> RowsTemplate<'s> {
-    fn parse(sql: &'s str, dialect: Dialect) -> Self {
-        let (before, rest) = sql
-            .split_once(ROWS)
-            .expect("a statement for many rows says where they go");
+    fn parse(sql: &'s str) -> Self {
+        let Some((before, rest)) = sql.split_once(ROWS) else {
+            return Self {
+                before: sql,
+                types: None,
+                after: "",
+            };
+        };
         let (types, after) = rest
             .split_once('}')
             .expect("the place of the rows is closed by a brace");
-        let casts = match (dialect, types.strip_prefix(':')) {
-            (Dialect::Postgres, Some(types)) => types.split(',').map(cast).collect(),
-            // SQLite's values carry their types.
-            _ => Vec::new(),
-        };
         Self {
             before,
-            casts,
+            types: Some(types),
             after,
         }
     }
 
-    fn text(&self, shared: usize, rows: usize, columns: usize) -> String {
-        let mut text =
-            String::with_capacity(self.before.len() + self.after.len() + rows * (columns * 7 + 4));
-        text.push_str(self.before);
-        for row in 0..rows {
-            text.push_str(if row == 0 { "(" } else { ", (" });
-            for column in 0..columns {
-                let comma = if column == 0 { "" } else { ", " };
-                let number = shared + row * columns + column + 1;
-                let cast = self.casts.get(column).filter(|_| row == 0).unwrap_or(&"");
-                write!(text, "{comma}${number}{cast}").expect("writing to a string succeeds");
+    fn text(&self, dialect: Dialect, shared: usize, columns: usize) -> String {
+        let Some(types) = self.types else {
+            return self.before.to_owned();
+        };
+        let numbers = shared + 1..=shared + columns;
+        let rows = match dialect {
+            Dialect::Sqlite => {
+                let params: Vec<String> = numbers.map(|number| format!("${number}")).collect();
+                format!("VALUES ({})", params.join(", "))
             }
-            text.push(')');
-        }
-        text.push_str(self.after);
-        text
+            Dialect::Postgres => {
+                let types = types.split(',').map(array);
+                let arrays: Vec<String> = (numbers.zip(types))
+                    .map(|(number, array)| format!("${number}::{array}"))
+                    .collect();
+                format!("SELECT * FROM UNNEST({})", arrays.join(", "))
+            }
+        };
+        format!("{}{rows}{}", self.before, self.after)
     }
 }
 
-fn cast(word: &str) -> &'static str {
+fn array(word: &str) -> &'static str {
     match word.trim() {
-        "id" => "::uuid",
-        "text" => "::text",
-        "int" => "::bigint",
-        "bool" => "::boolean",
-        "bytes" => "::bytea",
-        "double" => "::double precision",
+        "id" => "uuid[]",
+        "text" => "text[]",
+        "int" => "bigint[]",
+        "bool" => "boolean[]",
+        "bytes" => "bytea[]",
+        "double" => "double precision[]",
         other => panic!("`{other}` is not a type of columns"),
     }
 }

@@ -17,6 +17,7 @@ use crate::stats::Counters;
 use crate::store::Workers;
 
 pub(crate) use session::Session;
+pub(crate) use types::Arg;
 
 /// Connects and starts the threads.
 pub(crate) fn open(

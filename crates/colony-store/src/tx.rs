@@ -1,8 +1,9 @@
 //! A transaction as closures see it.
 
 use crate::error::{StoreError, excerpt};
-use crate::postgres::Session;
+use crate::postgres::{Arg, Session};
 use crate::row::Row;
+use crate::sqlite::Prepared;
 use crate::stats::Counters;
 use crate::value::{Param, ToParam};
 
@@ -71,7 +72,7 @@ impl<'a> Tx<'a> {
     ///
     /// The database refused it, or one before it.
     pub fn send(&mut self, sql: &str, params: &[&dyn ToParam]) -> Result<(), StoreError> {
-        self.send_params(sql, to_params(params))
+        self.send_params(sql, &to_params(params))
     }
 
     /// Runs a statement; returns its rows.
@@ -143,7 +144,7 @@ impl<'a> Tx<'a> {
         self.start_statement(sql, params)?;
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => crate::sqlite::execute(connection, sql, params),
-            Backend::Postgres(session) => session.execute(sql, params),
+            Backend::Postgres(session) => session.execute(sql, &args(params, &[])),
         };
         self.note_failure(result)
     }
@@ -151,14 +152,14 @@ impl<'a> Tx<'a> {
     pub(crate) fn send_params(
         &mut self,
         sql: &str,
-        params: Vec<Param<'_>>,
+        params: &[Param<'_>],
     ) -> Result<(), StoreError> {
-        self.start_statement(sql, &params)?;
+        self.start_statement(sql, params)?;
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => {
-                crate::sqlite::execute(connection, sql, &params).map(|_| ())
+                crate::sqlite::execute(connection, sql, params).map(drop)
             }
-            Backend::Postgres(session) => session.send(sql, params),
+            Backend::Postgres(session) => session.send(sql, &args(params, &[])),
         };
         self.note_failure(result)
     }
@@ -171,8 +172,113 @@ impl<'a> Tx<'a> {
         self.start_statement(sql, params)?;
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => crate::sqlite::query(connection, sql, params),
-            Backend::Postgres(session) => session.query(sql, params),
+            Backend::Postgres(session) => session.query(sql, &args(params, &[])),
         };
+        self.note_failure(result)
+    }
+
+    /// Runs a statement whose last parameters are arrays. Only PostgreSQL has arrays.
+    pub(crate) fn execute_arrays(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        arrays: &[Vec<Param<'_>>],
+    ) -> Result<u64, StoreError> {
+        self.start_statement(sql, params)?;
+        self.check_arrays(sql, arrays)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(_) => Err(no_arrays(sql)),
+            Backend::Postgres(session) => session.execute(sql, &args(params, arrays)),
+        };
+        self.note_failure(result)
+    }
+
+    /// As [`Tx::execute_arrays`], without waiting for the answer.
+    pub(crate) fn send_arrays(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        arrays: &[Vec<Param<'_>>],
+    ) -> Result<(), StoreError> {
+        self.start_statement(sql, params)?;
+        self.check_arrays(sql, arrays)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(_) => Err(no_arrays(sql)),
+            Backend::Postgres(session) => session.send(sql, &args(params, arrays)),
+        };
+        self.note_failure(result)
+    }
+
+    /// As [`Tx::execute_arrays`]; returns the rows.
+    pub(crate) fn query_arrays(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        arrays: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.start_statement(sql, params)?;
+        self.check_arrays(sql, arrays)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(_) => Err(no_arrays(sql)),
+            Backend::Postgres(session) => session.query(sql, &args(params, arrays)),
+        };
+        self.note_failure(result)
+    }
+
+    /// Runs a statement once for each row, whose columns follow the shared parameters; returns the
+    /// number of rows that were changed. It is prepared once. For SQLite, where that is all.
+    pub(crate) fn execute_each<R, const N: usize>(
+        &mut self,
+        sql: &str,
+        shared: &[Param<'_>],
+        rows: &[R],
+        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+    ) -> Result<u64, StoreError> {
+        let mut count = 0;
+        self.for_each(sql, shared, rows, columns, |statement, params| {
+            count += statement.execute(params)?;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// As [`Tx::execute_each`]; returns the rows.
+    pub(crate) fn query_each<R, const N: usize>(
+        &mut self,
+        sql: &str,
+        shared: &[Param<'_>],
+        rows: &[R],
+        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut result = Vec::new();
+        self.for_each(sql, shared, rows, columns, |statement, params| {
+            statement.query(params, &mut result)
+        })?;
+        Ok(result)
+    }
+
+    fn for_each<R, const N: usize>(
+        &mut self,
+        sql: &str,
+        shared: &[Param<'_>],
+        rows: &[R],
+        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+        mut run: impl FnMut(&mut Prepared<'_, '_>, &[Param<'_>]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.start_statement(sql, shared)?;
+        let Backend::Sqlite(connection) = self.backend else {
+            return Err(no_arrays(sql));
+        };
+        let result = Prepared::new(connection, sql).and_then(|mut statement| {
+            let mut params: Vec<Param<'_>> = shared.iter().map(ToParam::to_param).collect();
+            for row in rows {
+                params.truncate(shared.len());
+                params.extend(columns(row));
+                check_params(sql, &params[shared.len()..])?;
+                run(&mut statement, &params)?;
+            }
+            Ok(())
+        });
         self.note_failure(result)
     }
 
@@ -195,6 +301,11 @@ impl<'a> Tx<'a> {
         self.note_failure(checked)
     }
 
+    fn check_arrays(&mut self, sql: &str, arrays: &[Vec<Param<'_>>]) -> Result<(), StoreError> {
+        let checked = (arrays.iter()).try_for_each(|array| check_params(sql, array));
+        self.note_failure(checked)
+    }
+
     fn note_failure<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.failed |= result.is_err();
         result
@@ -212,6 +323,20 @@ impl<'a> Tx<'a> {
 
 fn to_params<'p>(params: &[&'p dyn ToParam]) -> Vec<Param<'p>> {
     params.iter().map(|&param| param.to_param()).collect()
+}
+
+/// What a statement of PostgreSQL is given.
+fn args<'p>(params: &'p [Param<'p>], arrays: &'p [Vec<Param<'p>>]) -> Vec<Arg<'p>> {
+    let arrays = arrays.iter().map(|array| Arg::Many(array));
+    params.iter().map(Arg::One).chain(arrays).collect()
+}
+
+fn no_arrays(sql: &str) -> StoreError {
+    StoreError::Parameter {
+        statement: excerpt(sql),
+        parameter: "an array".to_owned(),
+        problem: "only PostgreSQL has arrays".to_owned(),
+    }
 }
 
 /// Refuses what only one of the databases would store.

@@ -1,14 +1,16 @@
 //! The Runs API over HTTP, on both databases.
 //!
-//! `cargo xtask bench runs-api [-- SECONDS [WAITING]]`: seconds for each measurement (2), and the
-//! longest queue that is measured (1 000 000). The server is a process of its own, as its memory is
-//! measured too; load and server share the machine.
+//! `cargo xtask bench runs-api [-- SECONDS [WAITING] [WORD…]]`: seconds for each measurement (2),
+//! the longest queue that is measured (1 000 000), and words of the lines that are wanted (all):
+//! `SQLite`, `PostgreSQL`, or a part of what is measured. The server is a process of its own, as
+//! its memory is measured too; load and server share the machine.
 
 mod connection;
 mod load;
 mod operations;
 mod process;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ fn main() {
         .iter()
         .filter_map(|text| text.parse().ok())
         .collect();
+    let wanted = Wanted::read(&arguments);
     let time = Duration::from_secs(numbers.first().copied().unwrap_or(2));
     let waiting_max = numbers.get(1).copied().unwrap_or(1_000_000);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -45,26 +48,61 @@ fn main() {
     let sqlite = format!("sqlite:{}", directory.path().join("colony.db").display());
     let postgres = TestPostgres::create("bench_runs_api");
     Line::head();
-    for (name, database) in [("SQLite", sqlite.as_str()), ("PostgreSQL", postgres.url())] {
-        runtime.block_on(measure(name, database, time, waiting_max));
+    for (name, database) in [(SQLITE, sqlite.as_str()), (POSTGRESQL, postgres.url())] {
+        if wanted.database(name) {
+            runtime.block_on(measure(name, database, time, waiting_max, &wanted));
+        }
     }
 }
 
-async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64) {
+const SQLITE: &str = "SQLite";
+const POSTGRESQL: &str = "PostgreSQL";
+
+/// Which lines are wanted.
+struct Wanted {
+    databases: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl Wanted {
+    fn read(arguments: &[String]) -> Self {
+        // Cargo adds options of its own.
+        let words = arguments.iter().filter(|word| !word.starts_with("--"));
+        let words = words.filter(|word| word.parse::<u64>().is_err()).cloned();
+        let (databases, lines) =
+            words.partition(|word| [SQLITE, POSTGRESQL].contains(&word.as_str()));
+        Self { databases, lines }
+    }
+
+    fn database(&self, name: &str) -> bool {
+        self.databases.is_empty() || self.databases.iter().any(|word| word == name)
+    }
+
+    fn line(&self, what: &str) -> bool {
+        self.lines.is_empty() || self.lines.iter().any(|word| what.contains(word.as_str()))
+    }
+}
+
+async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, wanted: &Wanted) {
     let process = Process::start(database);
+    let cpu_before = Cell::new(Duration::ZERO);
     let line = |what: &str, callers: usize, measured: &Measured| {
-        let resident = process.resident_mib();
+        let cpu = process.cpu();
         Line {
             database: name,
             what,
             callers,
             measured,
-            resident,
+            cpu: cpu.saturating_sub(cpu_before.get()),
+            resident: process.resident_mib(),
         }
         .print();
+        cpu_before.set(cpu);
     };
     let place = operations::prepare(process.address).await;
-    for operation in operations::ALL {
+    cpu_before.set(process.cpu());
+    let operations = operations::ALL.into_iter();
+    for operation in operations.filter(|operation| wanted.line(operation.name())) {
         for callers in CONNECTIONS {
             let measured = load::closed_loop(process.address, callers, time, {
                 let place = Arc::clone(&place);
@@ -78,6 +116,9 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64) {
     }
     for batch in [1, 100] {
         let what = format!("create + claim + complete, {batch} a call");
+        if !wanted.line(&what) {
+            continue;
+        }
         let measured = load::closed_loop(process.address, CALLERS, time, {
             let place = Arc::clone(&place);
             move |connection, turn| {
@@ -88,12 +129,16 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64) {
         line(&what, CALLERS, &measured.await.times(batch));
     }
     let mut filled = 0;
+    if !wanted.line("claim + report, waiting") {
+        return;
+    }
     for waiting in [1_000, 100_000, 1_000_000]
         .into_iter()
         .filter(|n| *n <= waiting_max)
     {
         operations::fill(process.address, &place, waiting - filled).await;
         filled = waiting;
+        cpu_before.set(process.cpu());
         let what = format!("claim + report, {waiting} waiting");
         let measured = load::closed_loop(process.address, CALLERS, time, {
             let place = Arc::clone(&place);

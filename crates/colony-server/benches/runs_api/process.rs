@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use colony_core::id::MonotonicIds;
 use colony_core::time::SystemClock;
@@ -32,6 +33,20 @@ impl Process {
             .expect("the server tells its address");
         let address = line.trim().parse().expect("the server tells its address");
         Self { child, address }
+    }
+
+    /// Processor time that the server has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        // As `USER_HZ` is on Linux.
+        const TICKS_PER_SECOND: u64 = 100;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.unwrap_or_default();
+        // Behind the name: user and system time are the 14th and 15th fields of all.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: u64 = (fields.split_whitespace().skip(11).take(2))
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
     }
 
     /// Resident memory of the server.

@@ -19,9 +19,10 @@ use crate::value::{Json, Param};
 pub fn insert_data(tx: &mut Tx<'_>, entries: &[DataRow]) -> Result<(), StoreError> {
     let tags: Vec<String> = entries.iter().map(|entry| tags_text(&entry.tags)).collect();
     let rows: Vec<(&DataRow, &String)> = entries.iter().zip(&tags).collect();
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, metadata, \
-         created_at, updated_at) VALUES {rows}",
+         created_at, updated_at) \
+         VALUES {rows: id, id, id, text, text, text, text, text, int, int}",
         &[],
         &rows,
         |(entry, tags)| {
@@ -256,7 +257,7 @@ pub fn lock_data(
 ///
 /// The database's.
 pub fn set_tags(tx: &mut Tx<'_>, entry: &DataRow) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE run_data SET tags = $2, updated_at = $3 WHERE id = $1",
         &[&entry.id, &tags_text(&entry.tags), &entry.updated_at],
     )?;

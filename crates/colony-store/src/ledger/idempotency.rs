@@ -61,7 +61,7 @@ pub fn store(
     status: i64,
     response: &str,
 ) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE idempotency_keys SET status = $3, response = $4 WHERE org_id = $1 AND key = $2",
         &[&org_id, &key, &status, &response],
     )?;
@@ -74,7 +74,7 @@ pub fn store(
 ///
 /// The database's.
 pub fn give_back(tx: &mut Tx<'_>, org_id: &str, key: &str) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "DELETE FROM idempotency_keys WHERE org_id = $1 AND key = $2 AND status = 0",
         &[&org_id, &key],
     )?;
@@ -95,7 +95,7 @@ pub fn forget(tx: &mut Tx<'_>, before: Timestamp) -> Result<(), StoreError> {
     );
     for row in &tx.query(&sql, &[&before])? {
         let (org_id, key): (&str, &str) = (row.get(0)?, row.get(1)?);
-        tx.execute(
+        tx.send(
             "DELETE FROM idempotency_keys WHERE org_id = $1 AND key = $2",
             &[&org_id, &key],
         )?;

@@ -9,7 +9,7 @@ use colony_core::time::Timestamp;
 use super::task::WorkerLease;
 use crate::error::StoreError;
 use crate::params;
-use crate::tx::Tx;
+use crate::tx::{Dialect, Tx};
 
 /// Extends leases of an organization. Returns those that are still current.
 ///
@@ -22,15 +22,21 @@ pub fn renew(
     attempts: &[AttemptRef],
     expires_at: Timestamp,
 ) -> Result<Vec<AttemptRef>, StoreError> {
-    let rows = tx.query_rows(
-        "WITH held (task_id, epoch) AS (VALUES {rows: id, int}) \
-         UPDATE worker_leases SET expires_at = $2 FROM held \
-         WHERE worker_leases.task_id = held.task_id AND worker_leases.epoch = held.epoch \
-         AND org_id = $1 RETURNING worker_leases.task_id, worker_leases.epoch",
-        &[&org_id, &expires_at],
-        attempts,
-        |attempt| params![&attempt.task_id, &attempt.epoch],
-    )?;
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE worker_leases SET expires_at = $2 \
+             WHERE task_id = $3 AND epoch = $4 AND org_id = $1 RETURNING task_id, epoch"
+        }
+        Dialect::Postgres => {
+            "WITH held (task_id, epoch) AS (VALUES {rows: id, int}) \
+             UPDATE worker_leases SET expires_at = $2 FROM held \
+             WHERE worker_leases.task_id = held.task_id AND worker_leases.epoch = held.epoch \
+             AND org_id = $1 RETURNING worker_leases.task_id, worker_leases.epoch"
+        }
+    };
+    let rows = tx.query_rows(sql, &[&org_id, &expires_at], attempts, |attempt| {
+        params![&attempt.task_id, &attempt.epoch]
+    })?;
     rows.iter()
         .map(|row| {
             Ok(AttemptRef {
@@ -67,7 +73,7 @@ pub fn states_of(
 ///
 /// The database's.
 pub fn delete_leases(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<(), StoreError> {
-    tx.execute_list(
+    tx.send_list(
         "DELETE FROM worker_leases WHERE task_id IN ({list})",
         &[],
         ids,
@@ -127,9 +133,10 @@ pub struct EndedAttempt {
 ///
 /// The database's.
 pub fn insert_attempts(tx: &mut Tx<'_>, attempts: &[EndedAttempt]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO attempts (task_id, epoch, run_id, retry, holder, outcome, exit_code, \
-         error_message, started_at, ended_at) VALUES {rows}",
+         error_message, started_at, ended_at) \
+         VALUES {rows: id, int, id, int, text, text, text, text, int, int}",
         &[],
         attempts,
         |ended| {

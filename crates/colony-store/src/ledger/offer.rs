@@ -43,9 +43,9 @@ impl Offer {
 ///
 /// The database's.
 pub fn insert_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError> {
-    tx.execute_rows(
-        "INSERT INTO offers (org_id, type, rank, task_id, timeout_ms) VALUES {rows} \
-         ON CONFLICT DO NOTHING",
+    tx.send_rows(
+        "INSERT INTO offers (org_id, type, rank, task_id, timeout_ms) \
+         VALUES {rows: text, text, int, id, int} ON CONFLICT DO NOTHING",
         &[],
         offers,
         |offer| {
@@ -67,29 +67,20 @@ pub fn insert_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError
 ///
 /// The database's.
 pub fn delete_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError> {
-    match tx.dialect() {
-        // SQLite would scan the table for a list of whole keys; a statement costs it little.
+    let sql = match tx.dialect() {
         Dialect::Sqlite => {
-            for offer in offers {
-                tx.execute(
-                    "DELETE FROM offers WHERE org_id = $1 AND type = $2 AND rank = $3 \
-                     AND task_id = $4",
-                    &[&offer.org_id, &offer.kind, &offer.rank, &offer.task_id],
-                )?;
-            }
+            "DELETE FROM offers WHERE org_id = $1 AND type = $2 AND rank = $3 AND task_id = $4"
         }
         Dialect::Postgres => {
-            tx.execute_rows(
-                "WITH old (org_id, type, rank, task_id) AS (VALUES {rows: text, text, int, id}) \
-                 DELETE FROM offers USING old WHERE offers.org_id = old.org_id \
-                 AND offers.type = old.type AND offers.rank = old.rank \
-                 AND offers.task_id = old.task_id",
-                &[],
-                offers,
-                |offer| params![&offer.org_id, &offer.kind, &offer.rank, &offer.task_id],
-            )?;
+            "WITH old (org_id, type, rank, task_id) AS (VALUES {rows: text, text, int, id}) \
+             DELETE FROM offers USING old WHERE offers.org_id = old.org_id \
+             AND offers.type = old.type AND offers.rank = old.rank \
+             AND offers.task_id = old.task_id"
         }
-    }
+    };
+    tx.send_rows(sql, &[], offers, |offer| {
+        params![&offer.org_id, &offer.kind, &offer.rank, &offer.task_id]
+    })?;
     Ok(())
 }
 
@@ -99,8 +90,8 @@ pub fn delete_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError
 ///
 /// The database's.
 pub fn insert_delayed(tx: &mut Tx<'_>, delayed: &[(Timestamp, TaskId)]) -> Result<(), StoreError> {
-    tx.execute_rows(
-        "INSERT INTO delayed_tasks (due_at, task_id) VALUES {rows} ON CONFLICT DO NOTHING",
+    tx.send_rows(
+        "INSERT INTO delayed_tasks (due_at, task_id) VALUES {rows: int, id} ON CONFLICT DO NOTHING",
         &[],
         delayed,
         |(due_at, id)| params![due_at, id],
@@ -114,12 +105,15 @@ pub fn insert_delayed(tx: &mut Tx<'_>, delayed: &[(Timestamp, TaskId)]) -> Resul
 ///
 /// The database's.
 pub fn delete_delayed(tx: &mut Tx<'_>, delayed: &[(Timestamp, TaskId)]) -> Result<(), StoreError> {
-    for (due_at, id) in delayed {
-        tx.execute(
-            "DELETE FROM delayed_tasks WHERE due_at = $1 AND task_id = $2",
-            &[due_at, id],
-        )?;
-    }
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => "DELETE FROM delayed_tasks WHERE due_at = $1 AND task_id = $2",
+        Dialect::Postgres => {
+            "WITH old (due_at, task_id) AS (VALUES {rows: int, id}) \
+             DELETE FROM delayed_tasks USING old WHERE delayed_tasks.due_at = old.due_at \
+             AND delayed_tasks.task_id = old.task_id"
+        }
+    };
+    tx.send_rows(sql, &[], delayed, |(due_at, id)| params![due_at, id])?;
     Ok(())
 }
 
@@ -203,9 +197,9 @@ pub fn start_tasks(
 ///
 /// The database's.
 pub fn insert_leases(tx: &mut Tx<'_>, leases: &[WorkerLease]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO worker_leases (task_id, org_id, epoch, holder, started_at, expires_at) \
-         VALUES {rows}",
+         VALUES {rows: id, text, int, text, int, int}",
         &[],
         leases,
         |lease| {

@@ -16,9 +16,10 @@ use crate::tx::{Dialect, Tx};
 ///
 /// The database's.
 pub fn insert_runs(tx: &mut Tx<'_>, runs: &[RunRow]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
-         failed_tasks, created_at, updated_at) VALUES {rows}",
+         failed_tasks, created_at, updated_at) \
+         VALUES {rows: id, text, text, text, text, int, int, int, int, int}",
         &[],
         runs,
         |run| {
@@ -95,7 +96,7 @@ pub fn is_job_run(tx: &mut Tx<'_>, id: RunId) -> Result<bool, StoreError> {
 ///
 /// The database's.
 pub fn update_run(tx: &mut Tx<'_>, run: &RunRow) -> Result<(), StoreError> {
-    tx.execute(
+    tx.send(
         "UPDATE runs SET status = $2, output = $3, error = $4, metadata = $5, updated_at = $6, \
          started_at = $7, completed_at = $8, duration_ms = $9 WHERE id = $1",
         &[
@@ -152,16 +153,23 @@ pub fn grow_runs(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let rows: Vec<(&RunId, &Growth)> = growth.iter().collect();
-    tx.execute_rows(
-        "WITH new (id, total, completed, failed) AS (VALUES {rows: id, int, int, int}) \
-         UPDATE runs SET total_tasks = total_tasks + new.total, \
-         completed_tasks = completed_tasks + new.completed, \
-         failed_tasks = failed_tasks + new.failed, updated_at = $1 \
-         FROM new WHERE runs.id = new.id",
-        &[&now],
-        &rows,
-        |(id, growth)| params![*id, &growth.total, &growth.completed, &growth.failed],
-    )?;
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE runs SET total_tasks = total_tasks + $3, \
+             completed_tasks = completed_tasks + $4, failed_tasks = failed_tasks + $5, \
+             updated_at = $1 WHERE id = $2"
+        }
+        Dialect::Postgres => {
+            "WITH new (id, total, completed, failed) AS (VALUES {rows: id, int, int, int}) \
+             UPDATE runs SET total_tasks = total_tasks + new.total, \
+             completed_tasks = completed_tasks + new.completed, \
+             failed_tasks = failed_tasks + new.failed, updated_at = $1 \
+             FROM new WHERE runs.id = new.id"
+        }
+    };
+    tx.send_rows(sql, &[&now], &rows, |(id, growth)| {
+        params![*id, &growth.total, &growth.completed, &growth.failed]
+    })?;
     Ok(())
 }
 

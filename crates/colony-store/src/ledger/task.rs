@@ -31,7 +31,8 @@ pub fn insert_tasks(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<TaskId>, S
     let rows = tx.query_rows(
         "INSERT INTO tasks (id, run_id, parent_task_id, org_id, type, status, input, metadata, \
          retry_count, max_retries, epoch, created_at, updated_at, priority, dedupe_key, waiting, \
-         due_at) VALUES {rows} \
+         due_at) VALUES {rows: id, id, id, text, text, text, text, text, int, int, int, int, int, \
+         int, text, text, int} \
          ON CONFLICT (run_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING RETURNING id",
         &[],
         tasks,
@@ -213,8 +214,15 @@ fn locked_task(row: &Row) -> Result<LockedTask, StoreError> {
 ///
 /// The database's.
 pub fn update_tasks(tx: &mut Tx<'_>, tasks: &[TaskRow]) -> Result<(), StoreError> {
-    tx.execute_rows(
-        "WITH new (id, status, output, error, metadata, queue_job_id, updated_at, queued_at, \
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE tasks SET status = $2, output = $3, error = $4, metadata = $5, \
+             queue_job_id = $6, updated_at = $7, queued_at = $8, started_at = $9, \
+             completed_at = $10, duration_ms = $11, retry_count = $12, waiting = $13, \
+             due_at = $14 WHERE id = $1"
+        }
+        Dialect::Postgres => {
+            "WITH new (id, status, output, error, metadata, queue_job_id, updated_at, queued_at, \
          started_at, completed_at, duration_ms, retry_count, waiting, due_at) AS (VALUES \
          {rows: id, text, text, text, text, text, int, int, int, int, int, int, text, int}) \
          UPDATE tasks SET status = new.status, output = new.output, error = new.error, \
@@ -222,27 +230,26 @@ pub fn update_tasks(tx: &mut Tx<'_>, tasks: &[TaskRow]) -> Result<(), StoreError
          queued_at = new.queued_at, started_at = new.started_at, \
          completed_at = new.completed_at, duration_ms = new.duration_ms, \
          retry_count = new.retry_count, waiting = new.waiting, due_at = new.due_at \
-         FROM new WHERE tasks.id = new.id",
-        &[],
-        tasks,
-        |row| {
-            params![
-                &row.id,
-                &row.status,
-                &row.output,
-                &row.error,
-                &row.metadata,
-                &row.queue_job_id,
-                &row.updated_at,
-                &row.marks.queued_at,
-                &row.marks.started_at,
-                &row.marks.completed_at,
-                &row.marks.duration_ms,
-                &row.marks.retry_count,
-                Waiting::word(row.waiting),
-                Waiting::due_at(row.waiting),
-            ]
-        },
-    )?;
+         FROM new WHERE tasks.id = new.id"
+        }
+    };
+    tx.send_rows(sql, &[], tasks, |row| {
+        params![
+            &row.id,
+            &row.status,
+            &row.output,
+            &row.error,
+            &row.metadata,
+            &row.queue_job_id,
+            &row.updated_at,
+            &row.marks.queued_at,
+            &row.marks.started_at,
+            &row.marks.completed_at,
+            &row.marks.duration_ms,
+            &row.marks.retry_count,
+            Waiting::word(row.waiting),
+            Waiting::due_at(row.waiting),
+        ]
+    })?;
     Ok(())
 }

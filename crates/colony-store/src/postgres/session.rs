@@ -12,9 +12,9 @@ use tokio_postgres::{Client, Statement};
 
 use super::connect::Server;
 use super::failure::Failure;
+use super::types::{Arg, KeptArg};
 use crate::error::{DriverError, StoreError, excerpt};
 use crate::row::{Cell, Columns, Row};
-use crate::value::Param;
 
 /// How many prepared statements a connection keeps before it starts anew.
 const STATEMENT_CACHE: usize = 1024;
@@ -49,7 +49,7 @@ enum Unsent {
     Statement {
         sql: String,
         statement: Statement,
-        params: Vec<Param<'static>>,
+        params: Vec<KeptArg>,
     },
 }
 
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// Runs a statement; returns the number of rows changed, or given when it gives rows.
-    pub(crate) fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql, params)?;
         self.run(sql, async |client| {
             client.execute_raw(&statement, params).await
@@ -191,12 +191,12 @@ impl Session {
     }
 
     /// Takes a statement to be run with the next one that is waited for.
-    pub(crate) fn send(&mut self, sql: &str, params: Vec<Param<'_>>) -> Result<(), StoreError> {
-        let statement = self.prepare(sql, &params)?;
+    pub(crate) fn send(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<(), StoreError> {
+        let statement = self.prepare(sql, params)?;
         self.unsent.push(Unsent::Statement {
             sql: excerpt(sql),
             statement,
-            params: params.into_iter().map(Param::into_owned).collect(),
+            params: params.iter().map(Arg::to_kept).collect(),
         });
         if self.unsent.len() >= UNSENT_MAX {
             self.run(sql, async |_| Ok(()))?;
@@ -205,11 +205,7 @@ impl Session {
     }
 
     /// Runs a statement; returns its rows.
-    pub(crate) fn query(
-        &mut self,
-        sql: &str,
-        params: &[Param<'_>],
-    ) -> Result<Vec<Row>, StoreError> {
+    pub(crate) fn query(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepare(sql, params)?;
         let params: Vec<&(dyn ToSql + Sync)> = params
             .iter()
@@ -257,7 +253,7 @@ impl Session {
             .ok_or(StoreError::Unreachable { source: None })
     }
 
-    fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, StoreError> {
+    fn prepare(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<Statement, StoreError> {
         let known = self.link.as_ref().and_then(|link| link.statements.get(sql));
         let statement = match known {
             Some(statement) => statement.clone(),

@@ -36,6 +36,67 @@ impl ToSql for Param<'_> {
     to_sql_checked!();
 }
 
+/// What a statement is given: a value, or an array.
+#[derive(Debug)]
+pub(crate) enum Arg<'p> {
+    /// A value.
+    One(&'p Param<'p>),
+    /// An array, whose type the statement tells.
+    Many(&'p [Param<'p>]),
+}
+
+impl ToSql for Arg<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
+        match self {
+            Self::One(param) => param.to_sql(ty, out),
+            Self::Many(params) => params.to_sql_checked(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+impl Arg<'_> {
+    /// The same, borrowing nothing.
+    pub(super) fn to_kept(&self) -> KeptArg {
+        match self {
+            Self::One(param) => KeptArg::One((*param).clone().into_owned()),
+            Self::Many(params) => KeptArg::Many(
+                params
+                    .iter()
+                    .map(|param| param.clone().into_owned())
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// An [`Arg`] of a statement that is sent later.
+#[derive(Debug)]
+pub(super) enum KeptArg {
+    One(Param<'static>),
+    Many(Vec<Param<'static>>),
+}
+
+impl ToSql for KeptArg {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
+        match self {
+            Self::One(param) => param.to_sql(ty, out),
+            Self::Many(params) => params.to_sql_checked(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
 impl<'r> FromSql<'r> for Cell {
     fn from_sql(ty: &Type, raw: &'r [u8]) -> Result<Self, BoxedError> {
         Ok(match *ty {

@@ -22,15 +22,72 @@ pub(crate) fn execute(
     sql: &str,
     params: &[Param<'_>],
 ) -> Result<u64, StoreError> {
-    let (mut statement, _) = prepare(connection, sql, params)?;
-    let count = if statement.column_count() == 0 {
-        statement.raw_execute()
-    } else {
-        count_rows(&mut statement)
-    };
-    count
-        .map(|count| count as u64)
-        .map_err(|error| refused(sql, error))
+    Prepared::new(connection, sql)?.execute(params)
+}
+
+/// Runs a statement; returns its rows.
+pub(crate) fn query(
+    connection: &Connection,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<Vec<Row>, StoreError> {
+    let mut result = Vec::new();
+    Prepared::new(connection, sql)?.query(params, &mut result)?;
+    Ok(result)
+}
+
+/// A statement that can be run again and again.
+pub(crate) struct Prepared<'c, 's> {
+    statement: CachedStatement<'c>,
+    shape: Rc<Shape>,
+    sql: &'s str,
+}
+
+impl<'c, 's> Prepared<'c, 's> {
+    pub(crate) fn new(connection: &'c Connection, sql: &'s str) -> Result<Self, StoreError> {
+        let statement = connection
+            .prepare_cached(sql)
+            .map_err(|error| refused(sql, error))?;
+        let shape = shape(&statement, sql)?;
+        Ok(Self {
+            statement,
+            shape,
+            sql,
+        })
+    }
+
+    /// Runs it; returns the number of rows changed, or given when it gives rows.
+    pub(crate) fn execute(&mut self, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        bind(&mut self.statement, &self.shape, self.sql, params)?;
+        let count = if self.shape.columns.names.is_empty() {
+            self.statement.raw_execute()
+        } else {
+            count_rows(&mut self.statement)
+        };
+        count
+            .map(|count| count as u64)
+            .map_err(|error| refused(self.sql, error))
+    }
+
+    /// Runs it; appends its rows.
+    pub(crate) fn query(
+        &mut self,
+        params: &[Param<'_>],
+        result: &mut Vec<Row>,
+    ) -> Result<(), StoreError> {
+        bind(&mut self.statement, &self.shape, self.sql, params)?;
+        let columns = &self.shape.columns;
+        let refused = |error| refused(self.sql, error);
+        let mut rows = self.statement.raw_query();
+        while let Some(row) = rows.next().map_err(refused)? {
+            let cells = (0..columns.names.len())
+                .map(|index| row.get_ref(index).map(cell))
+                .collect::<rusqlite::Result<Vec<Cell>>>()
+                .map_err(refused)?;
+            result.push(Row::new(Arc::clone(columns), cells));
+        }
+        Ok(())
+    }
 }
 
 fn count_rows(statement: &mut CachedStatement<'_>) -> rusqlite::Result<usize> {
@@ -40,26 +97,6 @@ fn count_rows(statement: &mut CachedStatement<'_>) -> rusqlite::Result<usize> {
         count += 1;
     }
     Ok(count)
-}
-
-/// Runs a statement; returns its rows.
-pub(crate) fn query(
-    connection: &Connection,
-    sql: &str,
-    params: &[Param<'_>],
-) -> Result<Vec<Row>, StoreError> {
-    let (mut statement, shape) = prepare(connection, sql, params)?;
-    let columns = &shape.columns;
-    let mut rows = statement.raw_query();
-    let mut result = Vec::new();
-    while let Some(row) = rows.next().map_err(|error| refused(sql, error))? {
-        let cells = (0..columns.names.len())
-            .map(|index| row.get_ref(index).map(cell))
-            .collect::<rusqlite::Result<Vec<Cell>>>()
-            .map_err(|error| refused(sql, error))?;
-        result.push(Row::new(Arc::clone(columns), cells));
-    }
-    Ok(result)
 }
 
 /// What is known of a statement by its text.
@@ -113,19 +150,6 @@ pub(crate) fn script(connection: &Connection, sql: &str) -> Result<(), StoreErro
     connection
         .execute_batch(sql)
         .map_err(|error| refused(sql, error))
-}
-
-fn prepare<'c>(
-    connection: &'c Connection,
-    sql: &str,
-    params: &[Param<'_>],
-) -> Result<(CachedStatement<'c>, Rc<Shape>), StoreError> {
-    let mut statement = connection
-        .prepare_cached(sql)
-        .map_err(|error| refused(sql, error))?;
-    let shape = shape(&statement, sql)?;
-    bind(&mut statement, &shape, sql, params)?;
-    Ok((statement, shape))
 }
 
 fn bind(
