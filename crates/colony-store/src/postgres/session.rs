@@ -19,6 +19,8 @@ const STATEMENT_CACHE: usize = 1024;
 /// A connection that comes back after it was lost.
 pub(crate) struct Session {
     server: Server,
+    /// Sets a new connection up.
+    settings: &'static str,
     runtime: Runtime,
     link: Option<Link>,
     /// Whether the server is in a transaction.
@@ -44,9 +46,10 @@ pub(super) enum Commit {
 }
 
 impl Session {
-    pub(super) fn new(server: Server, number: usize) -> Self {
+    pub(super) fn new(server: Server, settings: &'static str, number: usize) -> Self {
         Self {
             server,
+            settings,
             runtime: runtime(),
             link: None,
             begun: false,
@@ -69,8 +72,12 @@ impl Session {
             .is_none_or(|link| link.client.is_closed())
         {
             self.link = None;
+            let client = self.runtime.block_on(async {
+                let client = self.server.connect().await?.client;
+                client.batch_execute(self.settings).await.map(|()| client)
+            })?;
             self.link = Some(Link {
-                client: self.runtime.block_on(self.server.connect())?.client,
+                client,
                 statements: HashMap::new(),
             });
         }
