@@ -63,19 +63,23 @@ impl Ledger {
         let tasks = Lane::start(
             store.clone(),
             create_tasks,
+            |new: &NewTasks| new.tasks.len(),
             move |tasks: &Vec<CreatedTask>| {
                 let new = tasks.iter().filter(|task| !task.existed);
                 created.tasks_changed(new.map(|task| &task.row));
             },
         );
         let changed = signals.clone();
-        let changes = Lane::start(store.clone(), change_tasks, move |tasks: &Changed| {
-            changed.tasks_changed(tasks.iter().flatten());
-        });
+        let changes = Lane::start(
+            store.clone(),
+            change_tasks,
+            |changes: &Changes| changes.items.len(),
+            move |tasks: &Changed| changed.tasks_changed(tasks.iter().flatten()),
+        );
         Self {
             inner: Arc::new(Inner {
-                runs: Lane::start(store.clone(), create_runs, |_| {}),
-                data: Lane::start(store.clone(), write_data, |_| {}),
+                runs: Lane::start(store.clone(), create_runs, |_| 1, |_| {}),
+                data: Lane::start(store.clone(), write_data, |_| 1, |_| {}),
                 tasks,
                 changes,
                 store,
