@@ -15,7 +15,7 @@ use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_
 use super::claim::{Claim, ClaimedTask};
 use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
 use super::data::{Delete, WriteData, check_run, delete_data, tag_data, write_data};
-use super::desk::{Desk, DeskBell};
+use super::desk::{Answer, Desk, DeskBell, Wish};
 use super::error::{LedgerError, Missing};
 use super::keys::KeyCache;
 use super::lane::Lane;
@@ -225,7 +225,12 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, LedgerError> {
-        self.signals().bell.claim(claim).await
+        let claim = Arc::new(claim);
+        let wish = Wish { claim, once: None };
+        match self.signals().bell.claim(wish).await? {
+            Answer::Tasks(tasks) => Ok(tasks),
+            Answer::Stored(_) => unreachable!("nothing is stored for a claim without a key"),
+        }
     }
 
     /// Renews leases.

@@ -49,6 +49,26 @@ both_databases! {
         });
     }
 
+    /// More than one transaction takes, so that some claims are answered by the next one: none
+    /// may wait while there are tasks.
+    fn large_claims_together_get_all_tasks_at_once(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            let batch = json!({ "tasks": vec![task; 1000] });
+            for _ in 0..4 {
+                server.post("/tasks/batch", batch.clone()).await.expect(201);
+            }
+            let start = Instant::now();
+            let body = json!({ "types": ["t"], "limit": 400, "waitMs": 60_000 });
+            let claims = join_all((0..10).map(|_| claim(&server, body.clone()))).await;
+            let counts: Vec<usize> = claims.iter().map(Vec::len).collect();
+            assert_eq!(counts.iter().sum::<usize>(), 4000, "{counts:?}");
+            assert!(start.elapsed().as_secs() < 30);
+        });
+    }
+
     fn a_token_counts_in_the_header_too(db) {
         block_on(async {
             let server = Server::classic(&db).await;

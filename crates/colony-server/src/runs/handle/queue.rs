@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use colony_api::runs::{Claimed, ClaimedTask, Held, Leases, ReportResult, Reported};
 use colony_core::id::{AttemptRef, TaskId};
+use colony_engine::ledger as engine;
 use colony_engine::ledger::{ChangeTask, Claim, Command, Heartbeat, LedgerError, Outcome, TaskRow};
 
 use super::once::{perform, respond};
 use super::task::{ITEMS, lease_of, task_change};
 use super::{Answer, Call};
 use crate::runs::check::{Fields, Length, NAME};
-use crate::runs::render::text;
+use crate::runs::render::{Raw, View, text};
 use crate::runs::state::RunsState;
 
 /// Tasks in one claim.
@@ -55,14 +56,6 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
     fields.finish()?;
     kinds.sort_unstable();
     kinds.dedup();
-    let once = call.once()?;
-    if let Some(once) = &once {
-        let answered = state.ledger().answered(once).await;
-        let answered = answered.map_err(|error| call.refuse(error, "Task"))?;
-        if let Some(stored) = answered {
-            return Ok(respond(stored));
-        }
-    }
     let claim = Claim {
         org_id: call.org_id.clone(),
         kinds,
@@ -71,11 +64,30 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
         lease: millis(lease_ms),
         wait: millis(wait_ms),
     };
-    let tasks = state.ledger().claim(claim).await;
-    let tasks = tasks.map_err(|error| call.refuse(error, "Task"))?;
-    let found = !tasks.is_empty();
     let view = call.view;
-    let shown = tasks.into_iter().map(|task| ClaimedTask {
+    let render = move |tasks: Vec<engine::ClaimedTask>| {
+        let claimed = Claimed {
+            tasks: tasks
+                .into_iter()
+                .map(|task| claimed_task(view, task))
+                .collect(),
+            limit,
+            wait_ms,
+            lease_ms,
+            clamped: out_of_bounds.clone(),
+        };
+        (200, text(&claimed))
+    };
+    let stored = match call.once()? {
+        Some(once) => state.ledger().claim_once(claim, once, render).await,
+        None => state.ledger().claim(claim).await.map(render),
+    };
+    let stored = stored.map_err(|error| call.refuse(error, "Task"))?;
+    Ok(respond(stored))
+}
+
+fn claimed_task(view: View, task: engine::ClaimedTask) -> ClaimedTask<Raw> {
+    ClaimedTask {
         lease_token: AttemptRef {
             task_id: task.row.id,
             epoch: task.row.epoch,
@@ -83,19 +95,7 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
         .to_string(),
         lease_expires_at: view.time(task.expires_at),
         task: view.task(task.row),
-    });
-    let body = text(&Claimed {
-        tasks: shown.collect(),
-        limit,
-        wait_ms,
-        lease_ms,
-        clamped: out_of_bounds,
-    });
-    if let Some(once) = once.filter(|_| found) {
-        let remembered = state.ledger().remember(&once, 200, body.clone()).await;
-        remembered.map_err(|error| call.refuse(error, "Task"))?;
     }
-    Ok(respond((200, body)))
 }
 
 /// POST `/tasks/heartbeat`.
