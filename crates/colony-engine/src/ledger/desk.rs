@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use colony_core::time::Clock;
-use colony_store::{Dialect, Store, StoreError};
+use colony_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::claim::{Claim, ClaimedTask, Queue};
@@ -162,10 +162,12 @@ impl Desk {
 
     /// How long to sleep when nothing is heard.
     fn patience(&self) -> Duration {
-        match self.store.dialect() {
-            _ if self.waiting.is_empty() => Duration::MAX,
-            Dialect::Sqlite => SWEEP,
-            Dialect::Postgres => LOOK_AGAIN,
+        if self.waiting.is_empty() {
+            Duration::MAX
+        } else if self.store.is_exclusive() {
+            SWEEP
+        } else {
+            LOOK_AGAIN
         }
     }
 
@@ -190,9 +192,10 @@ impl Desk {
         for number in gone {
             self.dismiss(number);
         }
-        match self.store.dialect() {
-            Dialect::Sqlite => BTreeSet::new(),
-            Dialect::Postgres => self.waiting.keys().copied().collect(),
+        if self.store.is_exclusive() {
+            BTreeSet::new()
+        } else {
+            self.waiting.keys().copied().collect()
         }
     }
 

@@ -345,4 +345,32 @@ both_databases! {
             assert_eq!(claimed[0]["id"], task["id"]);
         });
     }
+
+    fn waiting_workers_cost_no_queries(mut db) {
+        // As a queen has it.
+        db.config().exclusive = true;
+        db.reopen();
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let wait = json!({ "types": ["t", "u"], "waitMs": 60_000 });
+            let claims = join_all((0..8).map(|_| server.post("/tasks/claim", wait.clone())));
+            let idle = async {
+                let mut before = db.stats().statements;
+                wait_for_async(SOON, async || {
+                    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                    let now = db.stats().statements;
+                    let more = now - std::mem::replace(&mut before, now);
+                    if now > 0 && more == 0 { Ok(()) } else { Err(more) }
+                })
+                .await;
+                // Longer than any look again would take.
+                tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+                assert_eq!(db.stats().statements, before);
+            };
+            tokio::select! {
+                _ = claims => panic!("there is nothing to claim"),
+                () = idle => {}
+            }
+        });
+    }
 }
