@@ -7,6 +7,7 @@
 
 mod change;
 mod claim;
+mod claim_once;
 mod command;
 mod create;
 mod data;

@@ -57,5 +57,5 @@ pub use migrate::MigrateError;
 pub use row::{Cell, ColumnIndex, FromCell, Row};
 pub use stats::Stats;
 pub use store::Store;
-pub use tx::{Dialect, Tx};
+pub use tx::{Dialect, Plan, Tx};
 pub use value::{Json, Param, ToParam};

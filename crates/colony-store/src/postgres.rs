@@ -19,6 +19,14 @@ use crate::store::Workers;
 pub(crate) use session::Session;
 pub(crate) use types::Arg;
 
+/// Statements are short; compiling them never pays.
+const READER: &str = "SET jit = off";
+
+/// The plan of a prepared statement is kept, and may have been made when its tables were small. A
+/// writer finds rows by their keys, however many there are.
+const WRITER: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+                      SET enable_hashjoin = off; SET enable_mergejoin = off";
+
 /// Connects and starts the threads.
 pub(crate) fn open(
     url: &str,
@@ -27,9 +35,8 @@ pub(crate) fn open(
 ) -> Result<Workers, OpenError> {
     let server = connect::Server::parse(url)?;
     let lock = config.exclusive.then(|| lock::take(&server)).transpose()?;
-    let session = |number| Session::new(server.clone(), number);
     // The writer's connection tells whether the server can be used; the others follow when used.
-    let mut writer = session(0);
+    let mut writer = Session::new(server.clone(), WRITER, 0);
     writer.connect().map_err(|error| server.open_error(error))?;
     worker::migrate(&mut writer).map_err(|source| OpenError::Migrate {
         database: server.name().to_owned(),
@@ -40,8 +47,8 @@ pub(crate) fn open(
     let (reads, waiting_reads) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
     let mut threads = Vec::new();
     for number in 1..=config.postgres_readers.max(1) {
-        let (session, jobs, counters) =
-            (session(number), waiting_reads.clone(), Arc::clone(counters));
+        let session = Session::new(server.clone(), READER, number);
+        let (jobs, counters) = (waiting_reads.clone(), Arc::clone(counters));
         threads.push(spawn("postgres-reader", move || {
             worker::run(session, &jobs, &counters);
         }));

@@ -17,7 +17,7 @@ use crate::job::Job;
 use crate::stats::Counters;
 use crate::store::Workers;
 
-pub(crate) use statement::{Prepared, execute, query, script};
+pub(crate) use statement::{Prepared, execute, explain, query, script};
 
 /// Opens the file and starts the threads.
 pub(crate) fn open(

@@ -32,7 +32,7 @@ struct Inner {
     writes: Sender<Box<dyn Job>>,
     threads: Vec<JoinHandle<()>>,
     /// Given back after the threads have ended.
-    _lock: Option<Box<dyn Any + Send + Sync>>,
+    lock: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// What a database module gives to the handle.
@@ -68,7 +68,7 @@ impl Store {
                 reads: workers.reads,
                 writes: workers.writes,
                 threads: workers.threads,
-                _lock: workers.lock,
+                lock: workers.lock,
             }),
         })
     }
@@ -133,6 +133,12 @@ impl Store {
     /// Which SQL the database speaks.
     pub fn dialect(&self) -> Dialect {
         self.inner.dialect
+    }
+
+    /// Whether no other store can have the database open: what is not told by this process does not
+    /// change.
+    pub fn is_exclusive(&self) -> bool {
+        self.inner.lock.is_some()
     }
 
     /// What the store has done so far.

@@ -30,6 +30,17 @@ pub struct Tx<'a> {
     backend: Backend<'a>,
     counters: &'a Counters,
     failed: bool,
+    /// Plans of the statements so far, when they are asked for.
+    plans: Option<Vec<Plan>>,
+}
+
+/// How the database carries a statement out, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The statement.
+    pub statement: String,
+    /// Its plan, a line a step.
+    pub plan: String,
 }
 
 enum Backend<'a> {
@@ -51,7 +62,52 @@ impl<'a> Tx<'a> {
             backend,
             counters,
             failed: false,
+            plans: None,
         }
+    }
+
+    /// Runs verbs and returns the plan of each of their statements. For tests: a hot statement
+    /// must find its rows by an index, however many there are.
+    ///
+    /// # Errors
+    ///
+    /// The closure's.
+    pub fn explain<E>(
+        &mut self,
+        closure: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<Vec<Plan>, E> {
+        self.plans = Some(Vec::new());
+        let result = closure(self);
+        let plans = self.plans.take().unwrap_or_default();
+        result.map(|()| plans)
+    }
+
+    fn note_plan(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        arrays: &[Vec<Param<'_>>],
+    ) -> Result<(), StoreError> {
+        let Some(plans) = &mut self.plans else {
+            return Ok(());
+        };
+        let rows = match &mut self.backend {
+            // Values do not change a plan here.
+            Backend::Sqlite(connection) => {
+                crate::sqlite::explain(connection, &format!("EXPLAIN QUERY PLAN {sql}"))?
+            }
+            Backend::Postgres(session) => {
+                session.query(&format!("EXPLAIN {sql}"), &args(params, arrays))?
+            }
+        };
+        let steps: Result<Vec<&str>, _> = (rows.iter())
+            .map(|row| row.get(row.cells().len() - 1))
+            .collect();
+        plans.push(Plan {
+            statement: sql.to_owned(),
+            plan: steps?.join("\n"),
+        });
+        Ok(())
     }
 
     /// Runs a statement; returns the number of rows that it changed.
@@ -142,6 +198,7 @@ impl<'a> Tx<'a> {
         params: &[Param<'_>],
     ) -> Result<u64, StoreError> {
         self.start_statement(sql, params)?;
+        self.note_plan(sql, params, &[])?;
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => crate::sqlite::execute(connection, sql, params),
             Backend::Postgres(session) => session.execute(sql, &args(params, &[])),
@@ -155,6 +212,7 @@ impl<'a> Tx<'a> {
         params: &[Param<'_>],
     ) -> Result<(), StoreError> {
         self.start_statement(sql, params)?;
+        self.note_plan(sql, params, &[])?;
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => {
                 crate::sqlite::execute(connection, sql, params).map(drop)
@@ -170,6 +228,7 @@ impl<'a> Tx<'a> {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         self.start_statement(sql, params)?;
+        self.note_plan(sql, params, &[])?;
         let result = match &mut self.backend {
             Backend::Sqlite(connection) => crate::sqlite::query(connection, sql, params),
             Backend::Postgres(session) => session.query(sql, &args(params, &[])),
@@ -186,6 +245,7 @@ impl<'a> Tx<'a> {
     ) -> Result<u64, StoreError> {
         self.start_statement(sql, params)?;
         self.check_arrays(sql, arrays)?;
+        self.note_plan(sql, params, arrays)?;
         let result = match &mut self.backend {
             Backend::Sqlite(_) => Err(no_arrays(sql)),
             Backend::Postgres(session) => session.execute(sql, &args(params, arrays)),
@@ -202,6 +262,7 @@ impl<'a> Tx<'a> {
     ) -> Result<(), StoreError> {
         self.start_statement(sql, params)?;
         self.check_arrays(sql, arrays)?;
+        self.note_plan(sql, params, arrays)?;
         let result = match &mut self.backend {
             Backend::Sqlite(_) => Err(no_arrays(sql)),
             Backend::Postgres(session) => session.send(sql, &args(params, arrays)),
@@ -218,6 +279,7 @@ impl<'a> Tx<'a> {
     ) -> Result<Vec<Row>, StoreError> {
         self.start_statement(sql, params)?;
         self.check_arrays(sql, arrays)?;
+        self.note_plan(sql, params, arrays)?;
         let result = match &mut self.backend {
             Backend::Sqlite(_) => Err(no_arrays(sql)),
             Backend::Postgres(session) => session.query(sql, &args(params, arrays)),
@@ -266,6 +328,7 @@ impl<'a> Tx<'a> {
         mut run: impl FnMut(&mut Prepared<'_, '_>, &[Param<'_>]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.start_statement(sql, shared)?;
+        self.note_plan(sql, &[], &[])?;
         let Backend::Sqlite(connection) = self.backend else {
             return Err(no_arrays(sql));
         };

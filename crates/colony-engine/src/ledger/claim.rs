@@ -12,8 +12,9 @@ use colony_store::{StoreError, Tx};
 
 use super::job_task::{self, ClaimedJobTask};
 
-/// The most tasks that are looked at in one queue for one transaction.
-const FRONT_MAX: u32 = 4096;
+/// The most tasks that are taken out of one queue in one transaction. More would make others wait
+/// for it; no claim may ask for more.
+const FRONT_MAX: u32 = 1024;
 
 /// A worker's wish for tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,14 @@ impl ClaimedTask {
     }
 }
 
+/// What a claim gets of the queues.
+#[derive(Default)]
+pub(super) struct Share {
+    pub(super) tasks: Vec<ClaimedTask>,
+    /// It got nothing because claims before it took all that one transaction takes.
+    pub(super) look_again: bool,
+}
+
 /// A queue: organization and type.
 pub(super) type Queue = (String, String);
 
@@ -68,10 +77,13 @@ pub(super) fn claim_tasks(
     tx: &mut Tx<'_>,
     claims: &[&Claim],
     now: Timestamp,
-) -> Result<Vec<Vec<ClaimedTask>>, StoreError> {
+) -> Result<Vec<Share>, StoreError> {
     let mut fronts = fronts(tx, claims)?;
     let mut chosen: BTreeMap<TaskId, (usize, Offer)> = BTreeMap::new();
     for (index, claim) in claims.iter().enumerate() {
+        if !chosen.is_empty() && is_cut_short(&fronts, claim) {
+            continue;
+        }
         for _ in 0..claim.limit {
             let Some(offer) = take_first(&mut fronts, claim) else {
                 break;
@@ -79,7 +91,12 @@ pub(super) fn claim_tasks(
             chosen.insert(offer.task_id, (index, offer));
         }
     }
-    let mut claimed: Vec<Vec<ClaimedTask>> = claims.iter().map(|_| Vec::new()).collect();
+    let mut claimed: Vec<Share> = (claims.iter())
+        .map(|claim| Share {
+            tasks: Vec::new(),
+            look_again: claim.queues().any(|queue| fronts[&queue].may_have_more),
+        })
+        .collect();
     let mut jobs = job_task::lock_chosen(tx, &mut chosen)?;
     if chosen.is_empty() {
         return Ok(claimed);
@@ -100,16 +117,17 @@ pub(super) fn claim_tasks(
             }
         };
         taken.push(offer);
-        claimed[index].push(ClaimedTask {
+        claimed[index].tasks.push(ClaimedTask {
             row,
             expires_at,
             job,
         });
+        claimed[index].look_again = false;
     }
     offer::delete_offers(tx, &taken)?;
     offer::insert_leases(tx, &leases)?;
-    for tasks in &mut claimed {
-        tasks.sort_by_key(|task| (task.row.priority, task.row.id));
+    for share in &mut claimed {
+        (share.tasks).sort_by_key(|task| (task.row.priority, task.row.id));
     }
     Ok(claimed)
 }
@@ -125,35 +143,50 @@ fn worker_lease(claim: &Claim, row: &TaskRow, now: Timestamp) -> WorkerLease {
     }
 }
 
+/// The first tasks of a queue.
+struct Front {
+    offers: VecDeque<Offer>,
+    /// Only so many were looked at as one transaction takes.
+    may_have_more: bool,
+}
+
 /// The front of each queue, as far as all claims together may need it.
-fn fronts(
-    tx: &mut Tx<'_>,
-    claims: &[&Claim],
-) -> Result<BTreeMap<Queue, VecDeque<Offer>>, StoreError> {
+fn fronts(tx: &mut Tx<'_>, claims: &[&Claim]) -> Result<BTreeMap<Queue, Front>, StoreError> {
     let mut demand: BTreeMap<Queue, u32> = BTreeMap::new();
     for claim in claims {
         for queue in claim.queues() {
             let limit = demand.entry(queue).or_default();
-            *limit = limit.saturating_add(claim.limit).min(FRONT_MAX);
+            *limit = limit.saturating_add(claim.limit);
         }
     }
     let mut fronts = BTreeMap::new();
-    for (queue, limit) in demand {
-        let front = offer::front(tx, &queue.0, &queue.1, limit)?;
-        fronts.insert(queue, front.into());
+    for (queue, wanted) in demand {
+        let offers = offer::front(tx, &queue.0, &queue.1, wanted.min(FRONT_MAX))?;
+        let front = Front {
+            may_have_more: wanted > FRONT_MAX && offers.len() >= FRONT_MAX as usize,
+            offers: offers.into(),
+        };
+        fronts.insert(queue, front);
     }
     Ok(fronts)
 }
 
+/// Whether a claim would get less than it wants, but not in the next transaction.
+fn is_cut_short(fronts: &BTreeMap<Queue, Front>, claim: &Claim) -> bool {
+    let queues = || claim.queues().filter_map(|queue| fronts.get(&queue));
+    let left: usize = queues().map(|front| front.offers.len()).sum();
+    left < claim.limit as usize && queues().any(|front| front.may_have_more)
+}
+
 /// The first offer among the queues of a claim.
-fn take_first(fronts: &mut BTreeMap<Queue, VecDeque<Offer>>, claim: &Claim) -> Option<Offer> {
+fn take_first(fronts: &mut BTreeMap<Queue, Front>, claim: &Claim) -> Option<Offer> {
     let place = |queue: &Queue| {
-        let first = fronts.get(queue)?.front()?;
+        let first = fronts.get(queue)?.offers.front()?;
         Some((first.rank, first.task_id))
     };
     let queue = (claim.queues())
         .filter_map(|queue| Some((place(&queue)?, queue)))
         .min()?
         .1;
-    fronts.get_mut(&queue)?.pop_front()
+    fronts.get_mut(&queue)?.offers.pop_front()
 }

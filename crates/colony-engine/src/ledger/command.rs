@@ -1,13 +1,19 @@
 //! What a POST asks for, done once even when it is sent again.
 
+use std::sync::Arc;
+
 use colony_core::id::{AttemptRef, RunDataId, RunId, TaskId};
 use colony_core::time::Timestamp;
 use colony_store::Tx;
+use colony_store::ledger::idempotency::StoredAnswer;
 use colony_store::ledger::{DataRow, RunRow, idempotency};
 
 use super::change::{ChangeTask, Changed, Changes, change_tasks};
+use super::claim::{Claim, ClaimedTask};
+use super::claim_once::OnceClaim;
 use super::create::{CreateRun, CreateTasks, CreatedTask, create_runs, create_tasks};
 use super::data::{WriteData, write_data};
+use super::desk::{Answer, Wish};
 use super::error::LedgerError;
 use super::handle::Ledger;
 use super::job_task;
@@ -58,7 +64,7 @@ pub struct OnceKey {
 }
 
 /// How long an answer is kept.
-const KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+pub(super) const KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 impl Ledger {
     /// Carries a command out, together with those of others.
@@ -93,16 +99,12 @@ impl Ledger {
         let jobs = self.jobs().cloned();
         let done = self
             .store()
-            .write(move |tx| {
+            .write(move |tx| -> Result<_, LedgerError> {
                 let (org_id, key) = (&once.org_id, &once.key);
                 idempotency::forget(tx, now_minus(now, KEPT))?;
                 let stored = idempotency::reserve(tx, org_id, key, &once.request_sha256, now)?;
                 if let Some(stored) = stored {
-                    if stored.request_sha256 != once.request_sha256 {
-                        return Err(LedgerError::KeyReused);
-                    }
-                    let status = u16::try_from(stored.status).unwrap_or(500);
-                    return Ok((None, (status, stored.response)));
+                    return Ok((None, answer_of(stored, &once)?));
                 }
                 let mut actions = Actions::default();
                 let outcome = match &command {
@@ -151,56 +153,65 @@ impl Ledger {
         }
     }
 
-    /// The answer that was stored under a key, if any.
+    /// Claims tasks once for a key: the leases and the answer are stored together, and the same
+    /// request gets the same answer again. `render` makes the answer, status and body.
     ///
     /// # Errors
     ///
-    /// The key was used for another request, or the database failed.
-    pub async fn answered(&self, once: &OnceKey) -> Result<Option<(u16, String)>, LedgerError> {
-        let once = once.clone();
-        self.store()
-            .read(
-                move |tx| match idempotency::find(tx, &once.org_id, &once.key)? {
-                    Some(stored) if stored.request_sha256 != once.request_sha256 => {
-                        Err(LedgerError::KeyReused)
-                    }
-                    Some(stored) => {
-                        let status = u16::try_from(stored.status).unwrap_or(500);
-                        Ok(Some((status, stored.response)))
-                    }
-                    None => Ok(None),
-                },
-            )
-            .await
+    /// As [`Ledger::claim`], or the key was used for another request.
+    pub async fn claim_once(
+        &self,
+        claim: Claim,
+        once: OnceKey,
+        render: impl Fn(Vec<ClaimedTask>) -> (u16, String) + Send + Sync + 'static,
+    ) -> Result<(u16, String), LedgerError> {
+        let once = Arc::new(OnceClaim {
+            key: once,
+            render: Box::new(render),
+        });
+        let wish = Wish {
+            claim: Arc::new(claim),
+            once: Some(Arc::clone(&once)),
+        };
+        match self.signals().bell.claim(wish).await? {
+            Answer::Stored(stored) => Ok(stored),
+            Answer::Tasks(tasks) => self.remember(&once.key, (once.render)(tasks)).await,
+        }
     }
 
-    /// Stores an answer under a key, for requests that wait too long for one transaction. When
-    /// there is one already it stays.
-    ///
-    /// # Errors
-    ///
-    /// The database's.
-    pub async fn remember(
+    /// Stores the answer to a claim that got nothing. When the same request was answered
+    /// meanwhile, that answer stays.
+    async fn remember(
         &self,
         once: &OnceKey,
-        status: u16,
-        response: String,
-    ) -> Result<(), LedgerError> {
+        answer: (u16, String),
+    ) -> Result<(u16, String), LedgerError> {
         let (once, now) = (once.clone(), self.now());
         self.store()
             .write(move |tx| {
                 let (org_id, key) = (&once.org_id, &once.key);
-                let before = idempotency::reserve(tx, org_id, key, &once.request_sha256, now)?;
-                if before.is_none() {
-                    idempotency::store(tx, org_id, key, i64::from(status), &response)?;
+                match idempotency::reserve(tx, org_id, key, &once.request_sha256, now)? {
+                    Some(stored) => answer_of(stored, &once),
+                    None => {
+                        idempotency::store(tx, org_id, key, i64::from(answer.0), &answer.1)?;
+                        Ok(answer.clone())
+                    }
                 }
-                Ok(())
             })
             .await
     }
 }
 
-fn now_minus(now: Timestamp, duration: std::time::Duration) -> Timestamp {
+/// A stored answer, if it is one to this request.
+fn answer_of(stored: StoredAnswer, once: &OnceKey) -> Result<(u16, String), LedgerError> {
+    if stored.request_sha256 != once.request_sha256 {
+        return Err(LedgerError::KeyReused);
+    }
+    let status = u16::try_from(stored.status).unwrap_or(500);
+    Ok((status, stored.response))
+}
+
+pub(super) fn now_minus(now: Timestamp, duration: std::time::Duration) -> Timestamp {
     let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(now.as_millis() - millis)
 }

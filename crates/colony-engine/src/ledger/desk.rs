@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use colony_core::time::Clock;
-use colony_store::{Dialect, Store, StoreError};
+use colony_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::claim::{Claim, ClaimedTask, Queue, claim_tasks};
+use super::claim::{Claim, ClaimedTask, Queue};
+use super::claim_once::{Given, OnceClaim, claim_group};
 use super::error::LedgerError;
 use super::job_task;
 use super::release::give_back;
@@ -29,11 +30,25 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often claims whose caller has gone are forgotten.
 const SWEEP: Duration = Duration::from_secs(5);
 
-pub(super) type Claimed = Result<Vec<ClaimedTask>, LedgerError>;
+/// What a claim is answered with.
+pub(super) enum Answer {
+    Tasks(Vec<ClaimedTask>),
+    /// The answer that is stored under the key of the claim: status and body.
+    Stored((u16, String)),
+}
+
+pub(super) type Claimed = Result<Answer, LedgerError>;
+
+/// A claim, and its key if it is to be answered once.
+#[derive(Clone)]
+pub(super) struct Wish {
+    pub(super) claim: Arc<Claim>,
+    pub(super) once: Option<Arc<OnceClaim>>,
+}
 
 /// A claim at the desk.
 pub(super) struct Pending {
-    claim: Arc<Claim>,
+    wish: Wish,
     reply: oneshot::Sender<Claimed>,
 }
 
@@ -72,11 +87,10 @@ impl DeskBell {
     }
 
     /// Claims tasks, waiting for the first one as long as the claim says.
-    pub(super) async fn claim(&self, claim: Claim) -> Claimed {
+    pub(super) async fn claim(&self, wish: Wish) -> Claimed {
         let (reply, mut answer) = oneshot::channel();
-        let wait = claim.wait;
-        let claim = Arc::new(claim);
-        let pending = Pending { claim, reply };
+        let wait = wish.claim.wait;
+        let pending = Pending { wish, reply };
         let sent = self.sender.send(Message::Claim(pending));
         sent.map_err(|_| LedgerError::Closed)?;
         if wait.is_zero() {
@@ -87,7 +101,9 @@ impl DeskBell {
             Err(_) => {
                 // What was sent in this very moment still counts.
                 answer.close();
-                answer.try_recv().unwrap_or_else(|_| Ok(Vec::new()))
+                answer
+                    .try_recv()
+                    .unwrap_or_else(|_| Ok(Answer::Tasks(Vec::new())))
             }
         }
     }
@@ -141,17 +157,22 @@ impl Desk {
             }
             let due: Vec<u64> = due.into_iter().collect();
             for group in due.chunks(GROUP_MAX) {
-                self.serve(group).await;
+                let mut again = self.serve(group).await;
+                while !again.is_empty() {
+                    again = self.serve(&again).await;
+                }
             }
         }
     }
 
     /// How long to sleep when nothing is heard.
     fn patience(&self) -> Duration {
-        match self.store.dialect() {
-            _ if self.waiting.is_empty() => Duration::MAX,
-            Dialect::Sqlite => SWEEP,
-            Dialect::Postgres => LOOK_AGAIN,
+        if self.waiting.is_empty() {
+            Duration::MAX
+        } else if self.store.is_exclusive() {
+            SWEEP
+        } else {
+            LOOK_AGAIN
         }
     }
 
@@ -176,9 +197,10 @@ impl Desk {
         for number in gone {
             self.dismiss(number);
         }
-        match self.store.dialect() {
-            Dialect::Sqlite => BTreeSet::new(),
-            Dialect::Postgres => self.waiting.keys().copied().collect(),
+        if self.store.is_exclusive() {
+            BTreeSet::new()
+        } else {
+            self.waiting.keys().copied().collect()
         }
     }
 
@@ -187,7 +209,7 @@ impl Desk {
         let number = self.next;
         self.next += 1;
         let mut wanted = lock(&self.signals.bell.wanted);
-        for queue in pending.claim.queues() {
+        for queue in pending.wish.claim.queues() {
             *wanted.entry(queue.clone()).or_default() += 1;
             self.by_queue.entry(queue).or_default().insert(number);
         }
@@ -199,7 +221,7 @@ impl Desk {
     fn dismiss(&mut self, number: u64) -> Option<Pending> {
         let pending = self.waiting.remove(&number)?;
         let mut wanted = lock(&self.signals.bell.wanted);
-        for queue in pending.claim.queues() {
+        for queue in pending.wish.claim.queues() {
             if let Some(count) = wanted.get_mut(&queue) {
                 *count -= 1;
                 if *count == 0 {
@@ -216,60 +238,67 @@ impl Desk {
         Some(pending)
     }
 
-    async fn serve(&mut self, numbers: &[u64]) {
+    /// Answers claims in one transaction; returns those that are to look again at once.
+    async fn serve(&mut self, numbers: &[u64]) -> Vec<u64> {
         let mut group = Vec::with_capacity(numbers.len());
         for number in numbers {
             match self.waiting.get(number) {
                 Some(pending) if pending.reply.is_closed() => {
                     self.dismiss(*number);
                 }
-                Some(pending) => group.push((*number, Arc::clone(&pending.claim))),
+                Some(pending) => group.push((*number, pending.wish.clone())),
                 None => {}
             }
         }
         if group.is_empty() {
-            return;
+            return Vec::new();
         }
         let now = self.clock.now();
-        let claims: Vec<Arc<Claim>> = group.iter().map(|(_, claim)| Arc::clone(claim)).collect();
+        let wishes: Vec<Wish> = group.iter().map(|(_, wish)| wish.clone()).collect();
         let claimed: Result<_, StoreError> = (self.store)
-            .write(move |tx| {
-                let claims: Vec<&Claim> = claims.iter().map(AsRef::as_ref).collect();
-                claim_tasks(tx, &claims, now)
-            })
+            .write(move |tx| claim_group(tx, &wishes, now))
             .await;
         match claimed {
             Ok(claimed) => self.hand_out(&group, claimed).await,
-            Err(error) => self.refuse(&group, &error),
+            Err(error) => {
+                self.refuse(&group, &error);
+                Vec::new()
+            }
         }
     }
 
-    async fn hand_out(&mut self, group: &[(u64, Arc<Claim>)], claimed: Vec<Vec<ClaimedTask>>) {
-        let mut unwanted = Vec::new();
-        for ((number, claim), tasks) in group.iter().zip(claimed) {
-            if tasks.is_empty() && !claim.wait.is_zero() {
+    async fn hand_out(&mut self, group: &[(u64, Wish)], claimed: Vec<Given>) -> Vec<u64> {
+        let (mut unwanted, mut again) = (Vec::new(), Vec::new());
+        // When nobody got anything, another look would find the same.
+        let some_got = claimed.iter().any(|given| !given.rows.is_empty());
+        for ((number, wish), given) in group.iter().zip(claimed) {
+            if given.look_again && some_got {
+                again.push(*number);
+                continue;
+            }
+            if given.is_nothing() && !wish.claim.wait.is_zero() {
                 continue;
             }
             let Some(pending) = self.dismiss(*number) else {
                 continue;
             };
-            if let Some(first) = tasks.first() {
-                self.signals.alarm.set(first.expires_at);
+            if let Some(expires_at) = given.expires_at {
+                self.signals.alarm.set(expires_at);
             }
             if let Some(engine) = &self.jobs {
-                for job in tasks.iter().filter_map(|task| task.job.as_ref()) {
-                    job.announce(engine);
-                }
+                given.jobs.iter().for_each(|job| job.announce(engine));
             }
-            let rows: Vec<_> = tasks.iter().map(|task| task.row.clone()).collect();
-            if let Err(Ok(tasks)) = pending.reply.send(Ok(tasks)) {
+            // An answer that is stored is there for the caller who asks again, and so are its
+            // tasks; others go back.
+            if let Err(Ok(Answer::Tasks(tasks))) = pending.reply.send(given.answer) {
                 unwanted.extend(tasks);
             }
-            self.signals.tasks_changed(rows.iter());
+            self.signals.tasks_changed(given.rows.iter());
         }
         if !unwanted.is_empty() {
             self.give_back(unwanted).await;
         }
+        again
     }
 
     /// Puts tasks back that were claimed for someone who has gone.
@@ -285,7 +314,7 @@ impl Desk {
         }
     }
 
-    fn refuse(&mut self, group: &[(u64, Arc<Claim>)], error: &StoreError) {
+    fn refuse(&mut self, group: &[(u64, Wish)], error: &StoreError) {
         tracing::error!("failed to claim tasks: {error}");
         for (number, _) in group {
             if let Some(pending) = self.dismiss(*number) {

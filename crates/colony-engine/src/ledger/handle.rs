@@ -15,7 +15,7 @@ use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_
 use super::claim::{Claim, ClaimedTask};
 use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
 use super::data::{Delete, WriteData, check_run, delete_data, tag_data, write_data};
-use super::desk::{Desk, DeskBell};
+use super::desk::{Answer, Desk, DeskBell, Wish};
 use super::error::{LedgerError, Missing};
 use super::keys::KeyCache;
 use super::lane::Lane;
@@ -89,19 +89,23 @@ impl Ledger {
         let tasks = Lane::start(
             store.clone(),
             create_tasks,
+            |new: &NewTasks| new.tasks.len(),
             move |tasks: &Vec<CreatedTask>| {
                 let new = tasks.iter().filter(|task| !task.existed);
                 created.tasks_changed(new.map(|task| &task.row));
             },
         );
         let changed = signals.clone();
-        let changes = Lane::start(store.clone(), change_tasks, move |tasks: &Changed| {
-            changed.tasks_changed(tasks.iter().flatten());
-        });
+        let changes = Lane::start(
+            store.clone(),
+            change_tasks,
+            |changes: &Changes| changes.items.len(),
+            move |tasks: &Changed| changed.tasks_changed(tasks.iter().flatten()),
+        );
         Self {
             inner: Arc::new(Inner {
-                runs: Lane::start(store.clone(), create_runs, |_| {}),
-                data: Lane::start(store.clone(), write_data, |_| {}),
+                runs: Lane::start(store.clone(), create_runs, |_| 1, |_| {}),
+                data: Lane::start(store.clone(), write_data, |_| 1, |_| {}),
                 tasks,
                 changes,
                 jobs,
@@ -261,7 +265,12 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, LedgerError> {
-        self.signals().bell.claim(claim).await
+        let claim = Arc::new(claim);
+        let wish = Wish { claim, once: None };
+        match self.signals().bell.claim(wish).await? {
+            Answer::Tasks(tasks) => Ok(tasks),
+            Answer::Stored(_) => unreachable!("nothing is stored for a claim without a key"),
+        }
     }
 
     /// Renews leases.

@@ -10,11 +10,21 @@ use super::error::LedgerError;
 /// The most operations in one transaction: more would only make the first ones wait.
 const GROUP_MAX: usize = 256;
 
+/// As soon as a group weighs so much it is full: a caller with one row does not wait for many
+/// callers with a thousand each.
+const WEIGHT_MAX: usize = 1024;
+
 /// Operations that may wait before callers wait too.
 const QUEUE_LENGTH: usize = 4096;
 
 /// What a transaction makes of each of its operations.
 pub(super) type Outs<Out> = Result<Vec<Result<Out, LedgerError>>, StoreError>;
+
+/// What a group of operations becomes.
+type Run<Op, Out> = fn(&mut Tx<'_>, &[Op]) -> Outs<Out>;
+
+/// How many rows an operation has.
+type Weigh<Op> = fn(&Op) -> usize;
 
 type Reply<Out> = oneshot::Sender<Result<Out, LedgerError>>;
 
@@ -24,15 +34,16 @@ pub(super) struct Lane<Op, Out> {
 }
 
 impl<Op: Send + Sync + 'static, Out: Send + 'static> Lane<Op, Out> {
-    /// Starts a lane. `after` is called with each result that was committed, also when its caller
+    /// Starts a lane. `weigh` tells how many rows an operation has. `after` is called with each result that was committed, also when its caller
     /// has gone away.
     pub(super) fn start(
         store: Store,
-        run: fn(&mut Tx<'_>, &[Op]) -> Outs<Out>,
+        run: Run<Op, Out>,
+        weigh: Weigh<Op>,
         after: impl Fn(&Out) + Send + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        tokio::spawn(drive(store, receiver, run, after));
+        tokio::spawn(drive(store, receiver, (run, weigh), after));
         Self { sender }
     }
 
@@ -48,14 +59,17 @@ impl<Op: Send + Sync + 'static, Out: Send + 'static> Lane<Op, Out> {
 async fn drive<Op: Send + Sync + 'static, Out: Send + 'static>(
     store: Store,
     mut receiver: mpsc::Receiver<(Op, Reply<Out>)>,
-    run: fn(&mut Tx<'_>, &[Op]) -> Outs<Out>,
+    (run, weigh): (Run<Op, Out>, Weigh<Op>),
     after: impl Fn(&Out) + Send + 'static,
 ) {
     while let Some((op, reply)) = receiver.recv().await {
+        let mut weight = weigh(&op);
         let (mut ops, mut replies) = (vec![op], vec![reply]);
         while ops.len() < GROUP_MAX
+            && weight < WEIGHT_MAX
             && let Ok((op, reply)) = receiver.try_recv()
         {
+            weight += weigh(&op);
             ops.push(op);
             replies.push(reply);
         }
@@ -75,7 +89,7 @@ async fn drive<Op: Send + Sync + 'static, Out: Send + 'static>(
 async fn commit<Op: Send + Sync + 'static, Out: Send + 'static>(
     store: &Store,
     ops: Arc<Vec<Op>>,
-    run: fn(&mut Tx<'_>, &[Op]) -> Outs<Out>,
+    run: Run<Op, Out>,
 ) -> Vec<Result<Out, LedgerError>> {
     let all = Arc::clone(&ops);
     let grouped = store.write(move |tx| run(tx, &all)).await;

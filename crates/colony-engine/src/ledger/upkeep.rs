@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use colony_core::time::{Clock, Timestamp};
-use colony_store::{Dialect, Store};
+use colony_store::Store;
 use tokio::sync::Notify;
 
 use super::release::upkeep;
@@ -66,9 +66,10 @@ pub(super) async fn run(store: Store, clock: Arc<dyn Clock>, signals: Signals) {
 }
 
 async fn sleep_until_due(store: &Store, clock: &dyn Clock, alarm: &Alarm) {
-    let longest = match store.dialect() {
-        Dialect::Sqlite => Duration::MAX,
-        Dialect::Postgres => LOOK_AGAIN,
+    let longest = if store.is_exclusive() {
+        Duration::MAX
+    } else {
+        LOOK_AGAIN
     };
     loop {
         let due = Timestamp::from_millis(alarm.due.load(Ordering::SeqCst));

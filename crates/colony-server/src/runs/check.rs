@@ -306,16 +306,26 @@ impl Fields {
         Some(texts)
     }
 
-    /// An array of texts that must be there, with bounds of its length.
-    pub(super) fn required_texts(&mut self, name: &str, length: Length) -> Vec<String> {
+    /// An array of texts that must be there, with bounds of its length and of each text's.
+    pub(super) fn required_texts(
+        &mut self,
+        name: &str,
+        length: Length,
+        each: Length,
+    ) -> Vec<String> {
         if !self.map.contains_key(name) {
             self.wrong(name, "array", "undefined");
         }
-        let texts = self.texts(name);
-        if let Some(texts) = &texts {
-            self.check_count(name, texts.len(), length);
+        let Some(texts) = self.texts(name) else {
+            return Vec::new();
+        };
+        self.check_count(name, texts.len(), length);
+        for (index, text) in texts.iter().enumerate() {
+            let mut path = self.path(name);
+            path.push(Value::from(index));
+            self.problems.extend(check_length(&path, text, each));
         }
-        texts.unwrap_or_default()
+        texts
     }
 
     /// An array of objects that must be there; each is checked by `check`.

@@ -75,6 +75,59 @@ both_databases! {
         });
     }
 
+    fn a_claim_and_its_answer_are_stored_together(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            for _ in 0..9 {
+                server.new_task(&run).await;
+            }
+            let body = json!({ "types": ["t"], "limit": 2 });
+            let claims = (0..10).map(|_| post(&server, KEY, "/tasks/claim", "same", &body));
+            let replies = join_all(claims).await;
+            let first = replies[0].body.clone();
+            assert_eq!(first["tasks"].as_array().unwrap().len(), 2);
+            assert!(replies.into_iter().all(|reply| reply.expect(200) == first));
+            // Nothing is kept outside of the database: another server gives the same answer.
+            drop(server);
+            let server = Server::classic(&db).await;
+            assert_eq!(post(&server, KEY, "/tasks/claim", "same", &body).await.expect(200), first);
+            let other = json!({ "types": ["t"], "limit": 3 });
+            let other = post(&server, KEY, "/tasks/claim", "same", &other).await;
+            other.refused(409, "Idempotency-Key was used for another request");
+            let list = server.get("/tasks?status=running").await.expect(200);
+            assert_eq!(server.rows(&list).len(), 2);
+        });
+    }
+
+    fn a_claim_that_got_nothing_says_so_again(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let body = json!({ "types": ["t"], "waitMs": 20 });
+            let empty = post(&server, KEY, "/tasks/claim", "k", &body).await.expect(200);
+            assert_eq!(empty["tasks"], json!([]));
+            server.new_task(&server.new_run().await).await;
+            assert_eq!(post(&server, KEY, "/tasks/claim", "k", &body).await.expect(200), empty);
+        });
+    }
+
+    fn a_claim_whose_caller_went_away_is_answered_when_it_asks_again(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let body = json!({ "types": ["t"], "waitMs": 20_000 });
+            // Breaks the connection while the claim waits.
+            let impatient = server.as_key(KEY, "POST", "/tasks/claim").header("idempotency-key", "k");
+            let impatient = impatient.timeout(std::time::Duration::from_millis(50)).json(&body);
+            impatient.send().await.unwrap_err();
+            let task = server.new_task(&run).await;
+            let claimed = post(&server, KEY, "/tasks/claim", "k", &body).await.expect(200);
+            assert_eq!(claimed["tasks"][0]["id"], task["id"]);
+            let report = json!({ "status": "completed", "leaseToken": claimed["tasks"][0]["leaseToken"] });
+            assert_eq!(server.change_task(&task, report).await["status"], "completed");
+        });
+    }
+
     fn a_refusal_is_not_kept(db) {
         block_on(async {
             let server = Server::classic(&db).await;

@@ -49,6 +49,26 @@ both_databases! {
         });
     }
 
+    /// More than one transaction takes, so that some claims are answered by the next one: none
+    /// may wait while there are tasks.
+    fn large_claims_together_get_all_tasks_at_once(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            let batch = json!({ "tasks": vec![task; 1000] });
+            for _ in 0..4 {
+                server.post("/tasks/batch", batch.clone()).await.expect(201);
+            }
+            let start = Instant::now();
+            let body = json!({ "types": ["t"], "limit": 400, "waitMs": 60_000 });
+            let claims = join_all((0..10).map(|_| claim(&server, body.clone()))).await;
+            let counts: Vec<usize> = claims.iter().map(Vec::len).collect();
+            assert_eq!(counts.iter().sum::<usize>(), 4000, "{counts:?}");
+            assert!(start.elapsed().as_secs() < 30);
+        });
+    }
+
     fn a_token_counts_in_the_header_too(db) {
         block_on(async {
             let server = Server::classic(&db).await;
@@ -278,6 +298,15 @@ both_databases! {
         });
     }
 
+    fn types_have_bounds(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            for types in [json!([]), json!([""]), json!(["t", "x".repeat(256)]), json!("t")] {
+                server.post("/tasks/claim", json!({ "types": types })).await.expect(400);
+            }
+        });
+    }
+
     fn absurd_limits_are_clamped_and_named(db) {
         block_on(async {
             let server = Server::classic(&db).await;
@@ -323,6 +352,34 @@ both_databases! {
             let task = server.new_task(&run).await;
             let claimed = claim(&server, json!({ "types": ["t"], "waitMs": 20_000 })).await;
             assert_eq!(claimed[0]["id"], task["id"]);
+        });
+    }
+
+    fn waiting_workers_cost_no_queries(mut db) {
+        // As a queen has it.
+        db.config().exclusive = true;
+        db.reopen();
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let wait = json!({ "types": ["t", "u"], "waitMs": 60_000 });
+            let claims = join_all((0..8).map(|_| server.post("/tasks/claim", wait.clone())));
+            let idle = async {
+                let mut before = db.stats().statements;
+                wait_for_async(SOON, async || {
+                    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                    let now = db.stats().statements;
+                    let more = now - std::mem::replace(&mut before, now);
+                    if now > 0 && more == 0 { Ok(()) } else { Err(more) }
+                })
+                .await;
+                // Longer than any look again would take.
+                tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+                assert_eq!(db.stats().statements, before);
+            };
+            tokio::select! {
+                _ = claims => panic!("there is nothing to claim"),
+                () = idle => {}
+            }
         });
     }
 }

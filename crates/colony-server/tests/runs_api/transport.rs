@@ -223,4 +223,54 @@ both_databases! {
             assert_eq!(run["orgId"], "default-org");
         });
     }
+
+    fn browsers_of_listed_origins_may_call(db) {
+        block_on(async {
+            let listed = "https://app.example";
+            let server = Server::start(&db, RunsApiSettings {
+                cors_origins: vec![listed.to_owned()],
+                ..settings(DialectSetting::Classic)
+            }).await;
+            let from = |method: &str, origin: &str| {
+                let request = server.request(method, "/api/v1/runs").header("origin", origin);
+                request.header("access-control-request-headers", "authorization,x-org-id")
+            };
+            // A preflight needs no key.
+            let preflight = from("OPTIONS", listed).send().await.unwrap();
+            assert_eq!(preflight.status(), 204);
+            for (name, value) in [
+                ("access-control-allow-origin", listed),
+                ("access-control-allow-credentials", "true"),
+                ("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE"),
+                ("access-control-allow-headers", "authorization,x-org-id"),
+                ("vary", "Origin"),
+            ] {
+                assert_eq!(preflight.headers()[name], value);
+            }
+            assert!(preflight.text().await.unwrap().is_empty());
+            // Refusals can be read too.
+            for (key, status) in [(KEY, 200), ("nonsense", 401)] {
+                let reply = Reply::of(from("GET", listed).header("x-api-key", key)).await;
+                assert_eq!(reply.headers["access-control-allow-origin"], listed);
+                assert_eq!(reply.headers["access-control-allow-credentials"], "true");
+                reply.expect(status);
+            }
+            let stranger = Reply::of(from("GET", "https://evil.example").header("x-api-key", KEY)).await;
+            assert!(!stranger.headers.contains_key("access-control-allow-origin"));
+            let stranger = from("OPTIONS", "https://evil.example").send().await.unwrap();
+            assert!(!stranger.headers().contains_key("access-control-allow-origin"));
+        });
+    }
+
+    fn without_listed_origins_browsers_may_not_call(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let request = server.as_key(KEY, "GET", "/runs").header("origin", "https://app.example");
+            let reply = Reply::of(request).await;
+            assert!(!reply.headers.contains_key("access-control-allow-origin"));
+            reply.expect(200);
+            let preflight = server.request("OPTIONS", "/api/v1/runs").header("origin", "https://app.example");
+            Reply::of(preflight).await.refused(401, NO_KEY);
+        });
+    }
 }

@@ -102,24 +102,3 @@ pub fn forget(tx: &mut Tx<'_>, before: Timestamp) -> Result<(), StoreError> {
     }
     Ok(())
 }
-
-/// The answer stored under a key.
-///
-/// # Errors
-///
-/// The database's.
-pub fn find(tx: &mut Tx<'_>, org_id: &str, key: &str) -> Result<Option<StoredAnswer>, StoreError> {
-    let row = tx.query_opt(
-        "SELECT request_sha256, status, response FROM idempotency_keys \
-         WHERE org_id = $1 AND key = $2 AND status <> 0",
-        &[&org_id, &key],
-    )?;
-    row.map(|row| {
-        Ok(StoredAnswer {
-            request_sha256: row.get(0)?,
-            status: row.get(1)?,
-            response: row.get(2)?,
-        })
-    })
-    .transpose()
-}

@@ -145,12 +145,16 @@ pub fn front(
     limit: u32,
 ) -> Result<Vec<Offer>, StoreError> {
     let lock = tx.skip_locked();
+    // A number rather than a parameter, so that the plan is made for it; rounded, so that few
+    // texts exist.
+    let rounded = limit.next_power_of_two();
     let sql = format!(
         "SELECT rank, task_id, timeout_ms FROM offers WHERE org_id = $1 AND type = $2 \
-         ORDER BY rank, task_id LIMIT {limit}{lock}"
+         ORDER BY rank, task_id LIMIT {rounded}{lock}"
     );
     tx.query(&sql, &[&org_id, &kind])?
         .iter()
+        .take(limit as usize)
         .map(|row| {
             Ok(Offer {
                 org_id: org_id.to_owned(),

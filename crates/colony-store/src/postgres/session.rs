@@ -25,6 +25,8 @@ const UNSENT_MAX: usize = 256;
 /// A connection that comes back after it was lost.
 pub(crate) struct Session {
     server: Server,
+    /// Sets a new connection up.
+    settings: &'static str,
     runtime: Runtime,
     link: Option<Link>,
     /// Whether the server is in a transaction.
@@ -81,9 +83,10 @@ pub(super) enum Commit {
 }
 
 impl Session {
-    pub(super) fn new(server: Server, number: usize) -> Self {
+    pub(super) fn new(server: Server, settings: &'static str, number: usize) -> Self {
         Self {
             server,
+            settings,
             runtime: runtime(),
             link: None,
             begun: false,
@@ -107,8 +110,12 @@ impl Session {
             .is_none_or(|link| link.client.is_closed())
         {
             self.link = None;
+            let client = self.runtime.block_on(async {
+                let client = self.server.connect().await?.client;
+                client.batch_execute(self.settings).await.map(|()| client)
+            })?;
             self.link = Some(Link {
-                client: self.runtime.block_on(self.server.connect())?.client,
+                client,
                 statements: HashMap::new(),
             });
         }

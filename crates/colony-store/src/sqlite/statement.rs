@@ -36,6 +36,13 @@ pub(crate) fn query(
     Ok(result)
 }
 
+/// Runs a statement without values for its parameters; returns its rows.
+pub(crate) fn explain(connection: &Connection, sql: &str) -> Result<Vec<Row>, StoreError> {
+    let mut result = Vec::new();
+    Prepared::new(connection, sql)?.fetch(&mut result)?;
+    Ok(result)
+}
+
 /// A statement that can be run again and again.
 pub(crate) struct Prepared<'c, 's> {
     statement: CachedStatement<'c>,
@@ -76,6 +83,10 @@ impl<'c, 's> Prepared<'c, 's> {
         result: &mut Vec<Row>,
     ) -> Result<(), StoreError> {
         bind(&mut self.statement, &self.shape, self.sql, params)?;
+        self.fetch(result)
+    }
+
+    fn fetch(&mut self, result: &mut Vec<Row>) -> Result<(), StoreError> {
         let columns = &self.shape.columns;
         let refused = |error| refused(self.sql, error);
         let mut rows = self.statement.raw_query();

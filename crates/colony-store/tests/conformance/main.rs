@@ -3,6 +3,7 @@
 mod groups;
 mod many;
 mod opening;
+mod plans;
 mod postgres_only;
 mod transactions;
 mod values;

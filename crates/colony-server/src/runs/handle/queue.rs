@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use colony_api::runs::{Claimed, ClaimedTask, Held, Leases, ReportResult, Reported};
 use colony_core::id::{AttemptRef, TaskId};
+use colony_engine::ledger as engine;
 use colony_engine::ledger::{ChangeTask, Claim, Command, Heartbeat, LedgerError, Outcome, TaskRow};
 
 use super::once::{perform, respond};
 use super::task::{ITEMS, lease_of, task_change};
 use super::{Answer, Call};
 use crate::runs::check::{Fields, Length, NAME};
-use crate::runs::render::text;
+use crate::runs::render::{Raw, View, text};
 use crate::runs::state::RunsState;
 
 /// Tasks in one claim.
 const LIMIT: (i64, i64, i64) = (1, 1000, 1);
+
+/// A token of a lease. A text that is none stands for a lease that never was.
+const TOKEN: Length = Length(0, 255);
 
 /// Milliseconds that a claim waits.
 const WAIT_MS: (i64, i64, i64) = (0, 60_000, 0);
@@ -46,7 +50,7 @@ fn millis(value: i64) -> Duration {
 /// POST `/tasks/claim`.
 pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
     let mut fields = call.fields()?;
-    let mut kinds = fields.required_texts("types", Length(1, 100));
+    let mut kinds = fields.required_texts("types", Length(1, 100), NAME);
     let worker_id = fields.text("workerId", NAME);
     let mut out_of_bounds = Vec::new();
     let limit = clamped(&mut fields, "limit", LIMIT, &mut out_of_bounds);
@@ -55,14 +59,6 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
     fields.finish()?;
     kinds.sort_unstable();
     kinds.dedup();
-    let once = call.once()?;
-    if let Some(once) = &once {
-        let answered = state.ledger().answered(once).await;
-        let answered = answered.map_err(|error| call.refuse(error, "Task"))?;
-        if let Some(stored) = answered {
-            return Ok(respond(stored));
-        }
-    }
     let claim = Claim {
         org_id: call.org_id.clone(),
         kinds,
@@ -71,14 +67,37 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
         lease: millis(lease_ms),
         wait: millis(wait_ms),
     };
-    let tasks = tokio::select! {
-        tasks = state.ledger().claim(claim) => tasks,
-        () = state.closing.cancelled() => Ok(Vec::new()),
-    };
-    let tasks = tasks.map_err(|error| call.refuse(error, "Task"))?;
-    let found = !tasks.is_empty();
     let view = call.view;
-    let shown = tasks.into_iter().map(|task| ClaimedTask {
+    let render = move |tasks: Vec<engine::ClaimedTask>| {
+        let claimed = Claimed {
+            tasks: tasks
+                .into_iter()
+                .map(|task| claimed_task(view, task))
+                .collect(),
+            limit,
+            wait_ms,
+            lease_ms,
+            clamped: out_of_bounds.clone(),
+        };
+        (200, text(&claimed))
+    };
+    let nothing = render.clone();
+    let once = call.once()?;
+    let stored = tokio::select! {
+        stored = async {
+            match once {
+                Some(once) => state.ledger().claim_once(claim, once, render).await,
+                None => state.ledger().claim(claim).await.map(render),
+            }
+        } => stored,
+        () = state.closing.cancelled() => Ok(nothing(Vec::new())),
+    };
+    let stored = stored.map_err(|error| call.refuse(error, "Task"))?;
+    Ok(respond(stored))
+}
+
+fn claimed_task(view: View, task: engine::ClaimedTask) -> ClaimedTask<Raw> {
+    ClaimedTask {
         lease_token: AttemptRef {
             task_id: task.row.id,
             epoch: task.row.epoch,
@@ -86,25 +105,13 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
         .to_string(),
         lease_expires_at: view.time(task.expires_at),
         task: view.task(task.row),
-    });
-    let body = text(&Claimed {
-        tasks: shown.collect(),
-        limit,
-        wait_ms,
-        lease_ms,
-        clamped: out_of_bounds,
-    });
-    if let Some(once) = once.filter(|_| found) {
-        let remembered = state.ledger().remember(&once, 200, body.clone()).await;
-        remembered.map_err(|error| call.refuse(error, "Task"))?;
     }
-    Ok(respond((200, body)))
 }
 
 /// POST `/tasks/heartbeat`.
 pub(super) async fn heartbeat(state: &RunsState, mut call: Call) -> Answer {
     let mut fields = call.fields()?;
-    let tokens = fields.required_texts("leaseTokens", Length(0, 1000));
+    let tokens = fields.required_texts("leaseTokens", Length(0, 1000), TOKEN);
     let lease_ms = clamped(&mut fields, "leaseMs", LEASE_MS, &mut Vec::new());
     fields.finish()?;
     // A token that is none stands for a lease that never was.
@@ -140,7 +147,7 @@ pub(super) async fn report(state: &RunsState, mut call: Call) -> Answer {
     let items = fields.required_objects("reports", ITEMS, |fields| {
         let task = fields.required_uuid::<TaskId>("taskId");
         let change = task_change(fields);
-        let token = fields.text("leaseToken", Length(0, 255));
+        let token = fields.text("leaseToken", TOKEN);
         let (id, given) = task?;
         let item = ChangeTask {
             org_id: org_id.clone(),
