@@ -67,6 +67,55 @@ impl Tx<'_> {
         }
     }
 
+    /// As [`Tx::execute_rows`], for statements whose answer matters only if it is a refusal. On
+    /// PostgreSQL it goes out together with the next statement that is waited for, and takes no
+    /// round trip of its own; a refusal may come with that one, or ends the transaction.
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or one that was sent before.
+    pub fn send_rows<R, const N: usize>(
+        &mut self,
+        sql: &str,
+        shared: &[&dyn ToParam],
+        rows: &[R],
+        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+    ) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            return self.execute_rows(sql, shared, rows, columns).map(drop);
+        }
+        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        for chunk in rows.chunks(ARRAY_MAX) {
+            self.send_arrays(&text, &shared, &transpose(chunk, &columns))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Tx::execute_list`], for statements whose answer matters only if it is a refusal; see
+    /// [`Tx::send_rows`].
+    ///
+    /// # Errors
+    ///
+    /// The database refused it, or one that was sent before.
+    pub fn send_list<K: ToParam>(
+        &mut self,
+        sql: &str,
+        shared: &[&dyn ToParam],
+        keys: &[K],
+    ) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Sqlite {
+            return self.execute_list(sql, shared, keys).map(drop);
+        }
+        let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        for chunk in keys.chunks(ARRAY_MAX) {
+            let keys: Vec<Param<'_>> = chunk.iter().map(ToParam::to_param).collect();
+            let text = sql.replace(LIST, &any(shared.len() + 1, &keys));
+            self.send_arrays(&text, &shared, &[keys])?;
+        }
+        Ok(())
+    }
+
     /// As [`Tx::execute_rows`]; returns what `RETURNING` or `SELECT` gives.
     ///
     /// # Errors

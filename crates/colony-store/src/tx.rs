@@ -225,6 +225,24 @@ impl<'a> Tx<'a> {
         self.note_failure(result)
     }
 
+    /// As [`Tx::execute_arrays`], without waiting for the answer: a refusal comes with a later
+    /// statement, or ends the transaction.
+    pub(crate) fn send_arrays(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        arrays: &[Vec<Param<'_>>],
+    ) -> Result<(), StoreError> {
+        self.start_statement(sql, params)?;
+        self.check_arrays(sql, arrays)?;
+        self.note_plan(sql, params, arrays)?;
+        let result = match &mut self.backend {
+            Backend::Sqlite(_) => Err(no_arrays(sql)),
+            Backend::Postgres(session) => session.send(sql, &args(params, arrays)),
+        };
+        self.note_failure(result)
+    }
+
     /// As [`Tx::execute_arrays`]; returns the rows.
     pub(crate) fn query_arrays(
         &mut self,

@@ -19,7 +19,7 @@ use crate::value::{Json, Param};
 pub fn insert_data(tx: &mut Tx<'_>, entries: &[DataRow]) -> Result<(), StoreError> {
     let tags: Vec<String> = entries.iter().map(|entry| tags_text(&entry.tags)).collect();
     let rows: Vec<(&DataRow, &String)> = entries.iter().zip(&tags).collect();
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, metadata, \
          created_at, updated_at) \
          VALUES {rows: id, id, id, text, text, text, text, text, int, int}",

@@ -73,7 +73,7 @@ pub fn states_of(
 ///
 /// The database's.
 pub fn delete_leases(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<(), StoreError> {
-    tx.execute_list(
+    tx.send_list(
         "DELETE FROM worker_leases WHERE task_id IN ({list})",
         &[],
         ids,
@@ -133,7 +133,7 @@ pub struct EndedAttempt {
 ///
 /// The database's.
 pub fn insert_attempts(tx: &mut Tx<'_>, attempts: &[EndedAttempt]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO attempts (task_id, epoch, run_id, retry, holder, outcome, exit_code, \
          error_message, started_at, ended_at) \
          VALUES {rows: id, int, id, int, text, text, text, text, int, int}",

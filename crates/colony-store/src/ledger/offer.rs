@@ -40,7 +40,7 @@ impl Offer {
 ///
 /// The database's.
 pub fn insert_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO offers (org_id, type, rank, task_id) \
          VALUES {rows: text, text, int, id} ON CONFLICT DO NOTHING",
         &[],
@@ -67,7 +67,7 @@ pub fn delete_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError
              AND offers.task_id = old.task_id"
         }
     };
-    tx.execute_rows(sql, &[], offers, |offer| {
+    tx.send_rows(sql, &[], offers, |offer| {
         params![&offer.org_id, &offer.kind, &offer.rank, &offer.task_id]
     })?;
     Ok(())
@@ -79,7 +79,7 @@ pub fn delete_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError
 ///
 /// The database's.
 pub fn insert_delayed(tx: &mut Tx<'_>, delayed: &[(Timestamp, TaskId)]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO delayed_tasks (due_at, task_id) VALUES {rows: int, id} ON CONFLICT DO NOTHING",
         &[],
         delayed,
@@ -102,7 +102,7 @@ pub fn delete_delayed(tx: &mut Tx<'_>, delayed: &[(Timestamp, TaskId)]) -> Resul
              AND delayed_tasks.task_id = old.task_id"
         }
     };
-    tx.execute_rows(sql, &[], delayed, |(due_at, id)| params![due_at, id])?;
+    tx.send_rows(sql, &[], delayed, |(due_at, id)| params![due_at, id])?;
     Ok(())
 }
 
@@ -189,7 +189,7 @@ pub fn start_tasks(
 ///
 /// The database's.
 pub fn insert_leases(tx: &mut Tx<'_>, leases: &[WorkerLease]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO worker_leases (task_id, org_id, epoch, holder, started_at, expires_at) \
          VALUES {rows: id, text, int, text, int, int}",
         &[],

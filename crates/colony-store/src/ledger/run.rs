@@ -16,7 +16,7 @@ use crate::tx::{Dialect, Tx};
 ///
 /// The database's.
 pub fn insert_runs(tx: &mut Tx<'_>, runs: &[RunRow]) -> Result<(), StoreError> {
-    tx.execute_rows(
+    tx.send_rows(
         "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
          failed_tasks, created_at, updated_at) \
          VALUES {rows: id, text, text, text, text, int, int, int, int, int}",
@@ -131,6 +131,23 @@ pub fn lock_runs(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<BTreeMap<RunId, Strin
         .collect()
 }
 
+/// Locks runs before their counters grow, always in the order of their ids, so that two
+/// transactions never wait for each other. SQLite's one writer needs no lock.
+///
+/// # Errors
+///
+/// The database's.
+pub fn lock_counters(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<(), StoreError> {
+    match tx.dialect() {
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => {
+            let lock = no_key_lock(tx);
+            let sql = format!("SELECT id FROM runs WHERE id IN ({{list}}) ORDER BY id{lock}");
+            tx.send_list(&sql, &[], ids)
+        }
+    }
+}
+
 /// How the counters of a run grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Growth {
@@ -167,7 +184,7 @@ pub fn grow_runs(
              FROM new WHERE runs.id = new.id"
         }
     };
-    tx.execute_rows(sql, &[&now], &rows, |(id, growth)| {
+    tx.send_rows(sql, &[&now], &rows, |(id, growth)| {
         params![*id, &growth.total, &growth.completed, &growth.failed]
     })?;
     Ok(())

@@ -17,7 +17,6 @@ use super::worker;
 use crate::error::{DriverError, StoreError};
 use crate::job::Job;
 use crate::stats::Counters;
-use crate::tx::Tx;
 
 /// The most closures in one transaction: more would only make the first ones wait.
 const GROUP_MAX: usize = 128;
@@ -64,7 +63,7 @@ fn write_group(session: &mut Session, jobs: &mut [Box<dyn Job>], counters: &Coun
     session.begin(BEGIN);
     let mut succeeded = Vec::with_capacity(jobs.len());
     for job in jobs.iter_mut() {
-        let done = job.run(&mut Tx::postgres(session, counters));
+        let done = worker::run_to_end(session, job.as_mut(), counters);
         if session.failure().is_some_and(Failure::is_retryable) {
             session.roll_back();
             return Ended::GaveWay;

@@ -1,7 +1,9 @@
 //! One connection, its prepared statements, and the transaction on it.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
@@ -9,7 +11,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::connect::Server;
 use super::failure::Failure;
-use super::types::Arg;
+use super::types::{Arg, Encoded};
 use crate::error::{DriverError, StoreError, excerpt};
 use crate::row::{Cell, Columns, Row};
 
@@ -27,13 +29,21 @@ pub(crate) struct Session {
     begun: bool,
     /// What to say before the next statement; sent together with it.
     pending: Option<&'static str>,
+    /// Statements that go out with the next one whose answer is waited for.
+    sent: Vec<Sent>,
     failure: Option<Failure>,
     number: usize,
 }
 
 struct Link {
-    client: Client,
+    client: Arc<Client>,
     statements: HashMap<String, Statement>,
+}
+
+/// A statement on its way: its text, and its answer when that has come.
+struct Sent {
+    sql: String,
+    answer: Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>,
 }
 
 /// How a commit ended.
@@ -54,6 +64,7 @@ impl Session {
             link: None,
             begun: false,
             pending: None,
+            sent: Vec::new(),
             failure: None,
             number,
         }
@@ -77,7 +88,7 @@ impl Session {
                 client.batch_execute(self.settings).await.map(|()| client)
             })?;
             self.link = Some(Link {
-                client,
+                client: Arc::new(client),
                 statements: HashMap::new(),
             });
         }
@@ -92,6 +103,7 @@ impl Session {
     /// Starts a transaction; nothing is sent before its first statement.
     pub(super) fn begin(&mut self, begin: &'static str) {
         self.begun = false;
+        self.sent.clear();
         self.pending = Some(begin);
         self.failure = None;
     }
@@ -123,6 +135,8 @@ impl Session {
     }
 
     pub(super) fn roll_back(&mut self) {
+        // Their answers are of no interest any more.
+        self.sent.clear();
         if self.begun && self.batch("ROLLBACK").is_err() {
             // The server rolls back what a lost connection left.
             self.disconnect();
@@ -146,45 +160,113 @@ impl Session {
     pub(crate) fn execute(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql, params)?;
         let before = self.take_pending();
+        let sent = std::mem::take(&mut self.sent);
         let client = self.client()?;
-        let result = self.runtime.block_on(async {
+        let (sent, result) = self.runtime.block_on(async {
             let run = client.execute_raw(&statement, params);
+            let run = async {
+                match before {
+                    None => run.await,
+                    Some(before) => {
+                        let before = client.batch_execute(before);
+                        tokio::try_join!(biased; before, run).map(|((), count)| count)
+                    }
+                }
+            };
+            tokio::join!(biased; answers(sent), run)
+        });
+        self.check_sent(sent)?;
+        result.map_err(|error| self.refused(sql, error))
+    }
+
+    /// Runs a statement whose answer matters only if it is a refusal. It goes out together with
+    /// the next one that is waited for; [`Session::settle`] tells the refusal at the latest.
+    pub(crate) fn send(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<(), StoreError> {
+        let statement = self.prepare(sql, params)?;
+        let params = (params.iter().zip(statement.params()))
+            .map(|(param, ty)| Encoded::new(param, ty))
+            .collect::<Result<Vec<Encoded>, _>>()
+            .map_err(|error| StoreError::Parameter {
+                statement: excerpt(sql),
+                parameter: "a parameter".to_owned(),
+                problem: error.to_string(),
+            })?;
+        let before = self.take_pending();
+        let link = self.link.as_ref();
+        let client = link.map(|link| Arc::clone(&link.client));
+        let client = client.ok_or(StoreError::Unreachable { source: None })?;
+        let mut answer = Box::pin(async move {
+            let run = async { client.execute_raw(&statement, params).await.map(drop) };
             match before {
                 None => run.await,
                 Some(before) => {
                     let before = client.batch_execute(before);
-                    tokio::try_join!(biased; before, run).map(|((), count)| count)
+                    tokio::try_join!(biased; before, run).map(drop)
                 }
             }
         });
-        result.map_err(|error| self.refused(sql, error))
+        // The first look at an answer puts the statement into the queue of the connection.
+        let at_once = self.runtime.block_on(std::future::poll_fn(|context| {
+            Poll::Ready(answer.as_mut().poll(context))
+        }));
+        match at_once {
+            Poll::Ready(result) => result.map_err(|error| self.refused(sql, error)),
+            Poll::Pending => {
+                let sql = sql.to_owned();
+                self.sent.push(Sent { sql, answer });
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for the answers to all that was sent.
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+        let sent = std::mem::take(&mut self.sent);
+        if sent.is_empty() {
+            return Ok(());
+        }
+        let sent = self.runtime.block_on(answers(sent));
+        self.check_sent(sent)
+    }
+
+    fn check_sent(
+        &mut self,
+        sent: Result<(), (String, tokio_postgres::Error)>,
+    ) -> Result<(), StoreError> {
+        sent.map_err(|(sql, error)| self.refused(&sql, error))
     }
 
     /// Runs a statement; returns its rows.
     pub(crate) fn query(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepare(sql, params)?;
         let before = self.take_pending();
+        let sent = std::mem::take(&mut self.sent);
         let client = self.client()?;
         let params: Vec<&(dyn ToSql + Sync)> = params
             .iter()
             .map(|param| param as &(dyn ToSql + Sync))
             .collect();
-        let result = self.runtime.block_on(async {
+        let (sent, result) = self.runtime.block_on(async {
             let run = client.query(&statement, &params);
-            match before {
-                None => run.await,
-                Some(before) => {
-                    let before = client.batch_execute(before);
-                    tokio::try_join!(biased; before, run).map(|((), rows)| rows)
+            let run = async {
+                match before {
+                    None => run.await,
+                    Some(before) => {
+                        let before = client.batch_execute(before);
+                        tokio::try_join!(biased; before, run).map(|((), rows)| rows)
+                    }
                 }
-            }
+            };
+            tokio::join!(biased; answers(sent), run)
         });
+        self.check_sent(sent)?;
         let rows = result.map_err(|error| self.refused(sql, error))?;
         to_rows(sql, &statement, &rows)
     }
 
     /// Runs several statements without parameters.
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.settle()?;
         self.client()?;
         let before = self.take_pending().unwrap_or_default();
         self.batch(&format!("{before}; {sql}"))
@@ -193,7 +275,7 @@ impl Session {
 
     fn client(&self) -> Result<&Client, StoreError> {
         let link = self.link.as_ref();
-        link.map(|link| &link.client)
+        link.map(|link| link.client.as_ref())
             .ok_or(StoreError::Unreachable { source: None })
     }
 
@@ -215,6 +297,7 @@ impl Session {
     }
 
     fn prepare_anew(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        self.settle()?;
         // A refusal ends the transaction, so the savepoint must be there first. Before a
         // transaction it costs nothing.
         if self.begun
@@ -256,6 +339,19 @@ impl Session {
             None => StoreError::Statement { statement, source },
         }
     }
+}
+
+/// Waits for all answers; the first refusal is the one that counts.
+async fn answers(sent: Vec<Sent>) -> Result<(), (String, tokio_postgres::Error)> {
+    let mut refusal = Ok(());
+    for Sent { sql, answer } in sent {
+        if let Err(error) = answer.await
+            && refusal.is_ok()
+        {
+            refusal = Err((sql, error));
+        }
+    }
+    refusal
 }
 
 /// A runtime on the calling thread, for one connection.

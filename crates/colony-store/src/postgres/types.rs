@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::row::Cell;
 use crate::value::Param;
 
-type BoxedError = Box<dyn Error + Sync + Send>;
+pub(super) type BoxedError = Box<dyn Error + Sync + Send>;
 
 impl ToSql for Param<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
@@ -51,6 +51,37 @@ impl ToSql for Arg<'_> {
             Self::One(param) => param.to_sql(ty, out),
             Self::Many(params) => params.to_sql_checked(ty, out),
         }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// A value as it is sent, so that nothing needs to be kept until then.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    is_null: bool,
+    bytes: BytesMut,
+}
+
+impl Encoded {
+    pub(super) fn new(arg: &Arg<'_>, ty: &Type) -> Result<Self, BoxedError> {
+        let mut bytes = BytesMut::new();
+        let is_null = matches!(arg.to_sql_checked(ty, &mut bytes)?, IsNull::Yes);
+        Ok(Self { is_null, bytes })
+    }
+}
+
+impl ToSql for Encoded {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
+        if self.is_null {
+            return Ok(IsNull::Yes);
+        }
+        out.extend_from_slice(&self.bytes);
+        Ok(IsNull::No)
     }
 
     fn accepts(_: &Type) -> bool {

@@ -60,7 +60,7 @@ fn transact(
     for attempt in 1..=TRIES_MAX {
         ensure_connected(session)?;
         session.begin(begin(job.mode()));
-        let succeeded = job.run(&mut Tx::postgres(session, counters));
+        let succeeded = run_to_end(session, job, counters);
         let failure = if succeeded {
             match session.commit() {
                 Commit::Done => {
@@ -87,6 +87,21 @@ fn transact(
     Err(StoreError::Conflict {
         attempts: TRIES_MAX,
     })
+}
+
+/// Runs the closure until its last statement is answered. True when all went well.
+pub(super) fn run_to_end(session: &mut Session, job: &mut dyn Job, counters: &Counters) -> bool {
+    let succeeded = job.run(&mut Tx::postgres(session, counters));
+    match session.settle() {
+        Ok(()) => succeeded,
+        Err(error) => {
+            // A failure of the closure's own is the one to tell.
+            if succeeded {
+                job.fail(error);
+            }
+            false
+        }
+    }
 }
 
 /// READ COMMITTED is enough for writing: verbs lock or check the rows that they change. Reading
