@@ -104,7 +104,7 @@ impl Work {
         offer::insert_delayed(tx, &save.delayed)?;
         if !save.growth.is_empty() {
             let ids: Vec<RunId> = save.growth.keys().copied().collect();
-            run::lock_runs(tx, &ids)?;
+            run::lock_counters(tx, &ids)?;
             run::grow_runs(tx, &save.growth, now)?;
         }
         Ok(save.rows)

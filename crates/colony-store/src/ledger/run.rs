@@ -131,6 +131,23 @@ pub fn lock_runs(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<BTreeMap<RunId, Strin
         .collect()
 }
 
+/// Locks runs before their counters grow, always in the order of their ids, so that two
+/// transactions never wait for each other. SQLite's one writer needs no lock.
+///
+/// # Errors
+///
+/// The database's.
+pub fn lock_counters(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<(), StoreError> {
+    match tx.dialect() {
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => {
+            let lock = no_key_lock(tx);
+            let sql = format!("SELECT id FROM runs WHERE id IN ({{list}}) ORDER BY id{lock}");
+            tx.send_list(&sql, &[], ids)
+        }
+    }
+}
+
 /// How the counters of a run grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Growth {

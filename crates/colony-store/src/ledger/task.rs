@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::params;
 use crate::row::Row;
 use crate::tx::{Dialect, Tx};
+use crate::value::Param;
 
 /// A task to be stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,37 +29,42 @@ pub struct NewTask {
 ///
 /// The database's.
 pub fn insert_tasks(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<TaskId>, StoreError> {
-    let rows = tx.query_rows(
-        "INSERT INTO tasks (id, run_id, parent_task_id, org_id, type, status, input, metadata, \
+    const INSERT: &str = "INSERT INTO tasks (id, run_id, parent_task_id, org_id, type, status, input, metadata, \
          retry_count, max_retries, epoch, created_at, updated_at, priority, dedupe_key, waiting, \
          due_at) VALUES {rows: id, id, id, text, text, text, text, text, int, int, int, int, int, \
-         int, text, text, int} \
-         ON CONFLICT (run_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING RETURNING id",
-        &[],
-        tasks,
-        |NewTask { row, dedupe_key }| {
-            params![
-                &row.id,
-                &row.run_id,
-                &row.parent_task_id,
-                &row.org_id,
-                &row.kind,
-                &row.status,
-                &row.input,
-                &row.metadata,
-                &row.marks.retry_count,
-                &row.max_retries,
-                &row.epoch,
-                &row.created_at,
-                &row.updated_at,
-                &row.priority,
-                dedupe_key,
-                Waiting::word(row.waiting),
-                Waiting::due_at(row.waiting),
-            ]
-        },
-    )?;
+         int, text, text, int}";
+    if tasks.iter().all(|task| task.dedupe_key.is_none()) {
+        tx.send_rows(INSERT, &[], tasks, columns)?;
+        return Ok(tasks.iter().map(|task| task.row.id).collect());
+    }
+    let sql = format!(
+        "{INSERT} ON CONFLICT (run_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING \
+         RETURNING id"
+    );
+    let rows = tx.query_rows(&sql, &[], tasks, columns)?;
     rows.iter().map(|row| row.get(0)).collect()
+}
+
+fn columns(NewTask { row, dedupe_key }: &NewTask) -> [Param<'_>; 17] {
+    params![
+        &row.id,
+        &row.run_id,
+        &row.parent_task_id,
+        &row.org_id,
+        &row.kind,
+        &row.status,
+        &row.input,
+        &row.metadata,
+        &row.marks.retry_count,
+        &row.max_retries,
+        &row.epoch,
+        &row.created_at,
+        &row.updated_at,
+        &row.priority,
+        dedupe_key,
+        Waiting::word(row.waiting),
+        Waiting::due_at(row.waiting),
+    ]
 }
 
 /// The task of a run with that key for deduplication.
@@ -172,7 +178,7 @@ pub fn lock_tasks(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<Vec<LockedTask>, St
     if tx.dialect() == Dialect::Postgres {
         let lock = no_key_lock(tx);
         let sql = format!("SELECT id FROM tasks WHERE id IN ({{list}}) ORDER BY id{lock}");
-        tx.query_list(&sql, &[], &ids)?;
+        tx.send_list(&sql, &[], &ids)?;
     }
     let sql = format!(
         "SELECT {TASK_COLUMNS}, worker_leases.epoch, worker_leases.holder, \

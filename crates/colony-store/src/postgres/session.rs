@@ -77,7 +77,7 @@ impl Unsent {
 pub(super) enum Commit {
     Done,
     /// Nothing was stored.
-    Refused(Failure, tokio_postgres::Error),
+    Refused(Failure, StoreError),
     /// Perhaps stored.
     Unknown(tokio_postgres::Error),
 }
@@ -164,13 +164,16 @@ impl Session {
         let commit = client.batch_execute("COMMIT");
         let (refused, committed) = self.runtime.block_on(in_order(client, &unsent, commit));
         // When a statement was refused, the server has rolled back instead.
-        let result = refused.map_or(committed, |(_, error)| Err(error));
-        match result {
-            Ok(()) => Commit::Done,
-            Err(error) => match Failure::of(&error) {
-                Failure::Lost => Commit::Unknown(error),
-                failure => Commit::Refused(failure, error),
-            },
+        let sent = refused.map(|(index, error)| (Some(index), error));
+        let Some((index, error)) = sent.or(committed.err().map(|error| (None, error))) else {
+            return Commit::Done;
+        };
+        match (Failure::of(&error), index) {
+            (Failure::Lost, _) => Commit::Unknown(error),
+            (failure, Some(index)) => {
+                Commit::Refused(failure, self.refused(unsent[index].text(), error))
+            }
+            (failure, None) => Commit::Refused(failure, refused_commit(error)),
         }
     }
 
@@ -315,6 +318,13 @@ impl Session {
             },
             None => StoreError::Statement { statement, source },
         }
+    }
+}
+
+pub(super) fn refused_commit(error: tokio_postgres::Error) -> StoreError {
+    StoreError::Transaction {
+        step: "commit",
+        source: Box::new(DriverError::Postgres(error)),
     }
 }
 

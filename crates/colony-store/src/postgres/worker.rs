@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_channel::Receiver;
 
 use super::failure::Failure;
-use super::session::{Commit, Session};
+use super::session::{Commit, Session, refused_commit};
 use crate::error::{DriverError, StoreError};
 use crate::job::{Job, Mode};
 use crate::migrate::{self, MigrateError};
@@ -46,7 +46,8 @@ pub(super) fn migrate(session: &mut Session) -> Result<(), MigrateError> {
     }
     match session.commit() {
         Commit::Done => Ok(()),
-        Commit::Refused(_, error) | Commit::Unknown(error) => Err(refused(error).into()),
+        Commit::Refused(_, error) => Err(error.into()),
+        Commit::Unknown(error) => Err(refused_commit(error).into()),
     }
 }
 
@@ -67,7 +68,7 @@ fn transact(
                     counters.commit();
                     return Ok(());
                 }
-                Commit::Refused(Failure::Final, error) => return Err(refused(error)),
+                Commit::Refused(Failure::Final, error) => return Err(error),
                 Commit::Refused(failure, _) => failure,
                 Commit::Unknown(error) => {
                     session.disconnect();
@@ -95,13 +96,6 @@ fn begin(mode: Mode) -> &'static str {
     match mode {
         Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-    }
-}
-
-fn refused(error: tokio_postgres::Error) -> StoreError {
-    StoreError::Transaction {
-        step: "commit",
-        source: Box::new(DriverError::Postgres(error)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use colony_store::{Store, StoreError, Tx};
+use colony_store::{Store, StoreError, Tx, params};
 use colony_testkit::{TestStore, block_on, both_databases};
 
 use crate::{add_item, item_names, make_items};
@@ -89,6 +89,40 @@ both_databases! {
             ]
         ));
         assert_eq!(item_names(&db), ["a", "b"]);
+    }
+
+    /// Nobody waits for the answer to a statement that is sent, but its refusal is the closure's:
+    /// as the last statement, before another one, and when the closure runs alone.
+    fn what_is_sent_and_refused_fails_its_closure(db) {
+        make_items(&db);
+        let send = |tx: &mut Tx<'_>, name: &str| {
+            let sql = "INSERT INTO items (name, number) VALUES {rows: text, int}";
+            tx.send_rows(sql, &[], &[name], |name| params![*name, &1_i64])
+        };
+        let last = move |tx: &mut Tx<'_>| send(tx, "a");
+        let before = move |tx: &mut Tx<'_>| {
+            send(tx, "b")?;
+            send(tx, "a")?;
+            add_item(tx, "c", 1)
+        };
+        type Closure = Box<dyn FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send>;
+        let closures: Vec<Closure> = vec![Box::new(last), Box::new(last), Box::new(before), Box::new(move |tx| send(tx, "d"))];
+        let results = write_together(&db, closures);
+        assert!(matches!(
+            results[..],
+            [Ok(()), Err(StoreError::Rule { .. }), Err(StoreError::Rule { .. }), Ok(())]
+        ), "{results:?}");
+        assert_eq!(item_names(&db), ["a", "d"]);
+        for alone in [Box::new(last) as Closure, Box::new(before)] {
+            let result = db.write_blocking(alone);
+            assert!(matches!(result, Err(StoreError::Rule { .. })), "{result:?}");
+        }
+        // Seen by what follows in the same closure.
+        let seen = db.write_blocking(move |tx| {
+            send(tx, "e")?;
+            Ok::<_, StoreError>(tx.query("SELECT name FROM items", &[])?.len())
+        });
+        assert_eq!(seen.unwrap(), 3);
     }
 
     /// A deferred rule is checked at the commit, which is everyone's. Only the guilty one fails.

@@ -106,7 +106,7 @@ fn report(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<(), StoreError> {
     let rows: Vec<TaskRow> = locked.iter().map(|task| task.row.clone()).collect();
     task::update_tasks(tx, &rows)?;
     lease::delete_leases(tx, ids)?;
-    run::lock_runs(tx, &[run_id()])?;
+    run::lock_counters(tx, &[run_id()])?;
     grow(tx)
 }
 
