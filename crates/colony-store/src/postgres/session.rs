@@ -61,7 +61,10 @@ impl Unsent {
             Self::Words(words) => client.batch_execute(words).await,
             Self::Statement {
                 statement, params, ..
-            } => client.execute_raw(statement, params).await.map(|_| ()),
+            } => {
+                let params: Vec<Arg<'_>> = params.iter().map(KeptArg::as_arg).collect();
+                client.execute_raw(statement, &params).await.map(drop)
+            }
         }
     }
 

@@ -82,19 +82,13 @@ pub(super) enum KeptArg {
     Many(Vec<Param<'static>>),
 }
 
-impl ToSql for KeptArg {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
+impl KeptArg {
+    pub(super) fn as_arg(&self) -> Arg<'_> {
         match self {
-            Self::One(param) => param.to_sql(ty, out),
-            Self::Many(params) => params.to_sql_checked(ty, out),
+            Self::One(param) => Arg::One(param),
+            Self::Many(params) => Arg::Many(params),
         }
     }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
 }
 
 impl<'r> FromSql<'r> for Cell {
