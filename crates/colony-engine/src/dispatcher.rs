@@ -1,8 +1,7 @@
-//! The dispatcher loop: leases ready tasks to ants that have room, and sends them their orders.
-
-use std::time::Duration;
+//! Leasing ready tasks to ants that have room, and sending them their orders.
 
 use colony_core::job::AttemptEnd;
+use colony_core::time::Timestamp;
 use colony_store::Tx;
 use colony_store::dispatch::{self, ClaimTasks, Lease};
 use colony_wire::QueenMessage;
@@ -16,70 +15,81 @@ use crate::order::{Prepared, TaskInput};
 
 /// Tasks leased in one transaction.
 const BATCH: u32 = 64;
-/// Pause after a failure of the database.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+/// Leases what ants have room for, and sends it.
+pub(crate) async fn lease_ready(engine: &Engine) -> Result<(), EngineError> {
+    let room = Room::now(engine);
+    if room.is_full() {
+        return Ok(());
+    }
+    let inside = engine.clone();
+    let claimed = engine
+        .store
+        .write(move |tx| room.claim(tx, &inside))
+        .await?;
+    send_all(engine, claimed);
+    Ok(())
+}
 
-pub(crate) async fn run(engine: Engine) {
-    loop {
-        match lease_ready(&engine).await {
-            Ok(0) => engine.nudges.dispatcher.notified().await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!("failed to dispatch: {error}");
-                tokio::time::sleep(FAILURE_PAUSE).await;
+/// A leased task, and what its rendering needs.
+pub(crate) type Claimed = (Lease, Option<TaskInput>);
+
+/// The ants that have room, and since when that is known.
+pub(crate) struct Room {
+    ants: Vec<AntRoom>,
+    now: Timestamp,
+}
+
+impl Room {
+    pub(crate) fn now(engine: &Engine) -> Self {
+        let mut ants = engine.ants.rooms();
+        ants.retain(|ant| ant.free > 0);
+        let now = engine.now();
+        Self { ants, now }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.ants.is_empty()
+    }
+
+    /// Leases ready tasks, as many as there is room for.
+    pub(crate) fn claim(
+        &self,
+        tx: &mut Tx<'_>,
+        engine: &Engine,
+    ) -> Result<Vec<Claimed>, EngineError> {
+        let mut claimed = Vec::new();
+        let mut rooms = self.ants.clone();
+        for queue in dispatch::ready_queues(tx)? {
+            while let Some((holder, host, limit)) = pick(&mut rooms, &queue) {
+                let claim = ClaimTasks {
+                    queue: queue.clone(),
+                    limit,
+                    holder,
+                    host,
+                    now: self.now,
+                    expires_at: self.now.after(engine.settings.lease_duration),
+                };
+                let leases = dispatch::claim_tasks(tx, &claim)?;
+                let taken = leases.len();
+                give_back_room(&mut rooms, &claim.holder, limit, taken);
+                for lease in leases {
+                    let task_id = lease.attempt.task_id;
+                    let input = TaskInput::load(tx, engine, lease.run_id, task_id)?;
+                    claimed.push((lease, input));
+                }
+                if taken < usize::try_from(limit).unwrap_or(usize::MAX) {
+                    break;
+                }
             }
         }
+        Ok(claimed)
     }
 }
 
-/// Leases what ants have room for, and sends it. Returns how many tasks that were.
-async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
-    let rooms: Vec<AntRoom> = engine
-        .ants
-        .rooms()
-        .into_iter()
-        .filter(|room| room.free > 0)
-        .collect();
-    if rooms.is_empty() {
-        return Ok(0);
-    }
-    let inside = engine.clone();
-    let now = engine.now();
-    let expires_at = now.after(engine.settings.lease_duration);
-    let claimed = engine
-        .store
-        .write(move |tx| {
-            let mut claimed = Vec::new();
-            let mut rooms = rooms.clone();
-            for queue in dispatch::ready_queues(tx)? {
-                while let Some((holder, host, limit)) = pick(&mut rooms, &queue) {
-                    let queue = queue.clone();
-                    let claim = ClaimTasks {
-                        queue,
-                        limit,
-                        holder,
-                        host,
-                        now,
-                        expires_at,
-                    };
-                    let leases = dispatch::claim_tasks(tx, &claim)?;
-                    let taken = leases.len();
-                    give_back_room(&mut rooms, &claim.holder, limit, taken);
-                    for lease in leases {
-                        let task_id = lease.attempt.task_id;
-                        let input = TaskInput::load(tx, &inside, lease.run_id, task_id)?;
-                        claimed.push((lease, input));
-                    }
-                    if taken < usize::try_from(limit).unwrap_or(usize::MAX) {
-                        break;
-                    }
-                }
-            }
-            Ok::<_, EngineError>(claimed)
-        })
-        .await?;
-    let count = claimed.len();
-    if count > 0 {
+/// Sends what was leased to the ants, once it is committed.
+pub(crate) fn send_all(engine: &Engine, claimed: Vec<Claimed>) {
+    if let Some((lease, _)) = claimed.first() {
+        let expires_at = lease.started_at.after(engine.settings.lease_duration);
         engine.nudges.due_at(expires_at);
     }
     for (lease, input) in claimed {
@@ -88,7 +98,6 @@ async fn lease_ready(engine: &Engine) -> Result<usize, EngineError> {
         }
         send(engine, lease, input);
     }
-    Ok(count)
 }
 
 /// Takes room for a queue from the ant with the lowest share of its capacity in use

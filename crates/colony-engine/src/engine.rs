@@ -19,7 +19,7 @@ use crate::event::{RunEvent, RunEventKind};
 use crate::ledger::Signals;
 use crate::log::LiveLogs;
 use crate::nudge::Nudges;
-use crate::{dispatcher, offers, scheduler, timers};
+use crate::{offers, scheduler, timers};
 
 /// Events that a slow watcher may fall behind before it misses some.
 const EVENTS_BUFFERED: usize = 4096;
@@ -122,7 +122,6 @@ impl Engine {
     pub fn start(&self) -> JoinSet<()> {
         let mut loops = JoinSet::new();
         loops.spawn(scheduler::run(self.clone()));
-        loops.spawn(dispatcher::run(self.clone()));
         loops.spawn(timers::run(self.clone()));
         loops.spawn(offers::run(self.clone()));
         loops

@@ -8,7 +8,7 @@
 //! | loop | wakes on | does |
 //! | --- | --- | --- |
 //! | scheduler | request due, slot freed, definition saved or enabled, ant arrived | launches runs |
-//! | dispatcher | task ready, ant has room | leases ready tasks and sends them to ants |
+//! | the same | task ready, ant has room | leases ready tasks and sends them to ants |
 //! | offers | task ready for a worker | renders it and puts it where workers claim |
 //! | timers | next due time | delays, deadlines, expired leases |
 //!

@@ -20,6 +20,7 @@ use crate::action::Actions;
 use crate::advance::{advance_locked, queue_of};
 use crate::ant::AntRoom;
 use crate::compile::Compiled;
+use crate::dispatcher::{self, Room};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
@@ -29,26 +30,61 @@ const BATCH: u32 = 64;
 /// Pause after a failure of the database.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
+/// What the loop is called for.
+enum Call {
+    /// Something may be launched.
+    Schedule,
+    /// Something may be leased.
+    Dispatch,
+}
+
+/// Launches and leases. One loop does both, so that a task is leased in the transaction that makes
+/// it ready, and so that room is not given away twice.
 pub(crate) async fn run(engine: Engine) {
+    let mut call = Call::Schedule;
     loop {
-        match launch_due(&engine).await {
-            Ok(0) => engine.nudges.scheduler.notified().await,
-            Ok(_) => {}
-            Err(error) => {
+        let done = match call {
+            Call::Schedule => launch_due(&engine).await,
+            Call::Dispatch => dispatcher::lease_ready(&engine).await.map(|()| true),
+        };
+        call = match (done, call) {
+            (Ok(true), _) => called(&engine).await,
+            (Ok(false), call) => call,
+            (Err(error), call) => {
                 tracing::error!("failed to schedule: {error}");
                 tokio::time::sleep(FAILURE_PAUSE).await;
+                // Tried again, but what cannot be launched must not hold up what is ready.
+                match call {
+                    Call::Schedule => {
+                        engine.nudges.scheduler.notify_one();
+                        Call::Dispatch
+                    }
+                    Call::Dispatch => {
+                        engine.nudges.dispatcher.notify_one();
+                        Call::Schedule
+                    }
+                }
             }
-        }
+        };
     }
 }
 
-/// Launches what may run now. Returns how many requests went on their way.
-async fn launch_due(engine: &Engine) -> Result<u32, EngineError> {
+async fn called(engine: &Engine) -> Call {
+    tokio::select! {
+        biased;
+        () = engine.nudges.scheduler.notified() => Call::Schedule,
+        () = engine.nudges.dispatcher.notified() => Call::Dispatch,
+    }
+}
+
+/// Launches what may run now, and leases what is ready then. False when there may be more.
+async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
     let now = engine.now();
     let ants = engine.ants.rooms();
+    let room = Room::now(engine);
     let inside = engine.clone();
     engine.nudges.set_short_of_slots(true);
-    let (actions, launched, short) = engine
+    let (mut actions, launched, short, claimed) = engine
         .store
         .write(move |tx| {
             let actions = Actions::default();
@@ -63,12 +99,19 @@ async fn launch_due(engine: &Engine) -> Result<u32, EngineError> {
             for key in schedule::eligible_keys(tx)? {
                 round.queue(tx, &key)?;
             }
-            Ok::<_, EngineError>((round.actions, round.moved, round.short_of_slots))
+            let claimed = match round.actions.dispatch && !room.is_full() {
+                true => room.claim(tx, &inside)?,
+                false => Vec::new(),
+            };
+            Ok::<_, EngineError>((round.actions, round.moved, round.short_of_slots, claimed))
         })
         .await?;
     engine.nudges.set_short_of_slots(short);
+    // Whoever has room from now on says so.
+    actions.dispatch = false;
     actions.carry_out(engine);
-    Ok(launched)
+    dispatcher::send_all(engine, claimed);
+    Ok(launched < BATCH)
 }
 
 /// One look at everything that is due.
