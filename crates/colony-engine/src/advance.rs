@@ -195,10 +195,7 @@ impl Advance<'_, '_> {
             .map(|(key, context)| (key, context.value));
         let values: serde_json::Map<_, _> = values.collect();
         let output = (!values.is_empty()).then(|| serde_json::Value::Object(values).to_string());
-        let error = error.map(|error| {
-            serde_json::json!({ "code": error.code, "message": error.message }).to_string()
-        });
-        job_run::set_result(self.tx, run_id, output.as_deref(), error.as_deref())?;
+        job_run::set_result(self.tx, run_id, output.as_deref(), error)?;
         Ok(())
     }
 

@@ -249,7 +249,7 @@ pub fn set_deadline(
     Ok(())
 }
 
-/// What the Runs API shows of a run that ended: JSON of what its tasks exported, and of why it
+/// What the Runs API shows of a run that ended: JSON of what its tasks exported, and why it
 /// failed.
 ///
 /// # Errors
@@ -259,11 +259,11 @@ pub fn set_result(
     tx: &mut Tx<'_>,
     run_id: RunId,
     output: Option<&str>,
-    error: Option<&str>,
+    error: Option<&JobError>,
 ) -> Result<(), StoreError> {
     tx.send(
         "UPDATE runs SET output = $2, error = $3 WHERE id = $1",
-        &[&run_id, &output, &error],
+        &[&run_id, &output, &save::error_json(error)],
     )?;
     Ok(())
 }

@@ -46,7 +46,7 @@ pub struct ClaimedTask {
 
 impl ClaimedTask {
     /// The task with the number of its lease.
-    pub(super) fn attempt(&self) -> AttemptRef {
+    pub fn attempt(&self) -> AttemptRef {
         AttemptRef {
             task_id: self.row.id,
             epoch: self.row.epoch,

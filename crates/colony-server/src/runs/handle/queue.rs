@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use colony_api::runs::{Claimed, ClaimedTask, Held, Leases, ReportResult, Reported};
-use colony_core::id::{AttemptRef, TaskId};
+use colony_core::id::TaskId;
 use colony_engine::ledger as engine;
 use colony_engine::ledger::{ChangeTask, Claim, Command, Heartbeat, LedgerError, Outcome, TaskRow};
 
@@ -98,11 +98,7 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
 
 fn claimed_task(view: View, task: engine::ClaimedTask) -> ClaimedTask<Raw> {
     ClaimedTask {
-        lease_token: AttemptRef {
-            task_id: task.row.id,
-            epoch: task.row.epoch,
-        }
-        .to_string(),
+        lease_token: task.attempt().to_string(),
         lease_expires_at: view.time(task.expires_at),
         task: view.task(task.row),
     }
