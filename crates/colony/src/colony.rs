@@ -38,7 +38,7 @@ impl Colony {
     /// Makes the data directory and opens what is in it. Errors are the settings' fault.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         settings.data_dir.create()?;
-        let store = open_store(settings).await?;
+        let store = open_store(settings, true).await?;
         settings.data_dir.create_parts()?;
         let objects = LocalFileSystem::new_with_prefix(settings.data_dir.objects())
             .context("failed to open the object store in the data directory")?
@@ -92,10 +92,11 @@ impl Colony {
     }
 }
 
-/// Opens the database, which may wait for a server, on a thread that may wait.
-async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+/// Opens the database, which may wait for a server, on a thread that may wait. The one way to open
+/// a store in an async context. `exclusive` keeps other queens out.
+pub(crate) async fn open_store(settings: &Settings, exclusive: bool) -> anyhow::Result<Store> {
     let config = StoreConfig {
-        exclusive: true,
+        exclusive,
         ..StoreConfig::new(settings.database.clone())
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(&config)).await;

@@ -7,13 +7,13 @@ use anyhow::{Context as _, anyhow};
 use colony_core::id::MonotonicIds;
 use colony_core::time::{Clock as _, SystemClock};
 use colony_engine::ledger::{KeyRow, Ledger, NewKey};
-use colony_store::{Store, StoreConfig};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
 use super::Common;
 use crate::cli::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
+use crate::colony::open_store;
 use crate::exit::{Exit, InputResult as _, Problem};
 use crate::output;
 use crate::settings::{Profile, Settings};
@@ -24,7 +24,7 @@ pub(super) fn key(command: &KeyCommand, common: &Common) -> Result<Exit, Problem
     | KeyCommand::Revoke(KeyRevokeArgs { data_dir, .. })) = command;
     let settings = common.settings(data_dir.flags(), Profile::Queen)?;
     super::block_on(async {
-        let ledger = open(&settings).or_bad_input()?;
+        let ledger = open(&settings).await.or_bad_input()?;
         match command {
             KeyCommand::Create(args) => create(&ledger, args).await,
             KeyCommand::List(args) => list(&ledger, args).await,
@@ -33,10 +33,9 @@ pub(super) fn key(command: &KeyCommand, common: &Common) -> Result<Exit, Problem
     })
 }
 
-fn open(settings: &Settings) -> anyhow::Result<Ledger> {
+async fn open(settings: &Settings) -> anyhow::Result<Ledger> {
     settings.data_dir.create()?;
-    let config = StoreConfig::new(settings.database.clone());
-    let store = Store::open(&config).map_err(|error| anyhow!("failed to {error}"))?;
+    let store = open_store(settings, false).await?;
     let ids = Arc::new(MonotonicIds::new(SystemClock));
     Ok(Ledger::start(store, Arc::new(SystemClock), ids))
 }

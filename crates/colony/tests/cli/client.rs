@@ -227,3 +227,11 @@ fn without_an_ant_requests_wait_and_say_why() {
     home.colony(&["logs", "-f", id]).with_code(0);
     queen.stop();
 }
+
+crate::kit::also_on_postgres! {
+    callers_must_show_the_token_unless_it_is_switched_off
+    submit_waits_and_tells_how_it_ended
+    output_is_followed_until_the_request_is_cancelled
+    what_is_not_there_is_said_so
+    without_an_ant_requests_wait_and_say_why
+}

@@ -1,12 +1,13 @@
 //! What the tests share: a home for a colony, and processes that end with it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use colony_api::client::Client;
-use colony_testkit::wait_for;
+use colony_testkit::{TestPostgres, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,16 +15,47 @@ use tempfile::TempDir;
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+thread_local! {
+    /// The name of the test that wants its homes on PostgreSQL.
+    static POSTGRES: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Runs a test with homes on PostgreSQL; see [`also_on_postgres!`].
+pub(crate) fn on_postgres(name: &'static str, test: fn()) {
+    POSTGRES.set(Some(name));
+    test();
+}
+
+/// Runs tests of this file again, in a module `postgres`, with every [`Home`] on a database of
+/// PostgreSQL instead of a SQLite file.
+macro_rules! also_on_postgres {
+    ($($name:ident)*) => {
+        mod postgres {
+            $(#[test]
+            fn $name() {
+                crate::kit::on_postgres(stringify!($name), super::$name);
+            })*
+        }
+    };
+}
+pub(crate) use also_on_postgres;
+
 /// A directory in which programs run. They find no settings but those of the test.
-pub(crate) struct Home(TempDir);
+pub(crate) struct Home {
+    directory: TempDir,
+    postgres: Option<TestPostgres>,
+}
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("a test machine has room for a directory"))
+        Self {
+            directory: tempfile::tempdir().expect("a test machine has room for a directory"),
+            postgres: POSTGRES.get().map(TestPostgres::create),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
     /// Where its colony has its data.
@@ -50,6 +82,9 @@ impl Home {
             .env("XDG_DATA_HOME", self.path().join("share"))
             .env_remove("NO_COLOR")
             .stdin(Stdio::null());
+        if let Some(server) = &self.postgres {
+            command.env("COLONY_DATABASE_URL", server.url());
+        }
         command
     }
 

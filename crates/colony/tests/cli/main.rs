@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod drain;
 mod examples;
+mod keys;
 mod kill;
 mod kit;
 mod ledger;

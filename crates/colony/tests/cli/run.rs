@@ -174,3 +174,9 @@ fn tags_are_satisfied_by_the_only_ant_that_there_is() {
     let ended = home.colony(&["run", "job.yaml"]).with_code(0);
     assert!(ended.out.contains("t | tagged\n"), "{}", ended.out);
 }
+
+crate::kit::also_on_postgres! {
+    events_are_json_lines_and_the_last_one_sums_up
+    an_interrupt_cancels_the_job_and_leaves_no_process
+    a_killed_run_leaves_no_process_and_the_next_run_cancels_it
+}

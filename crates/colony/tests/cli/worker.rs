@@ -307,3 +307,11 @@ fn the_example_of_a_job_with_a_worker_runs() {
     worker.wait().with_code(0);
     queen.stop().with_code(0);
 }
+
+crate::kit::also_on_postgres! {
+    a_command_gets_the_task_and_gives_its_output
+    a_command_that_fails_is_tried_again_and_says_why
+    a_cancelled_task_is_stopped_with_all_its_processes
+    what_takes_too_long_at_the_end_is_given_back
+    a_worker_waits_for_its_queen
+}
