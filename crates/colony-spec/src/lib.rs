@@ -71,4 +71,5 @@ pub use load::{Format, Loaded, Loader, load};
 pub use model::{Definition, Task};
 pub use render::{Outside, RenderError, Renderer, render_task};
 pub use span::Span;
+pub use suggest::nearest;
 pub use validate::{RESERVED_TARGETS, is_reserved_target};

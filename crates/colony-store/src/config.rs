@@ -53,6 +53,23 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Whether a password is written in the URL.
+    pub fn has_password(&self) -> bool {
+        let Self::Postgres { url } = self else {
+            return false;
+        };
+        let rest = url.split_once("://").map_or(&**url, |(_, rest)| rest);
+        let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let user = place.rsplit_once('@').map(|(user, _)| user);
+        let in_user = user.is_some_and(|user| user.contains(':') && !user.ends_with(':'));
+        in_user
+            || options
+                .split('&')
+                .any(|option| option.starts_with("password="))
+    }
+}
+
 impl FromStr for Database {
     type Err = ParseDatabaseError;
 
@@ -129,5 +146,26 @@ impl StoreConfig {
     /// The defaults for a PostgreSQL URL.
     pub fn postgres(url: impl Into<String>) -> Self {
         Self::new(Database::Postgres { url: url.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_seen_and_hidden() {
+        for (url, expected) in [
+            ("postgres://u:geheim@h/d", true),
+            ("postgresql://h/d?user=u&password=geheim", true),
+            ("postgres://u@h/d", false),
+            ("postgres://u:@h/d", false),
+            ("postgres://h:5432/d?sslmode=disable", false),
+            ("sqlite:/a:b@c", false),
+        ] {
+            let database = Database::parse(url).unwrap();
+            assert_eq!(database.has_password(), expected, "{url}");
+            assert!(!database.to_string().contains("geheim"), "{database}");
+        }
     }
 }

@@ -4,6 +4,7 @@ mod connect;
 mod failure;
 mod group;
 mod lock;
+mod password;
 mod session;
 mod types;
 mod worker;

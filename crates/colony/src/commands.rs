@@ -74,6 +74,9 @@ impl Common {
         let layers = Layers::read(flags, self.config.as_deref()).or_bad_input()?;
         let settings = Settings::resolve(&layers, profile).or_bad_input()?;
         start_logging(&settings.log);
+        for warning in settings.warnings() {
+            output::talk(&format!("warning: {warning}"));
+        }
         Ok(settings)
     }
 }

@@ -62,6 +62,7 @@ impl Server {
                          sslmode=disable over a private network or a local TLS proxy",
             });
         }
+        super::password::supply(&mut config);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }

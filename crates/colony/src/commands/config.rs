@@ -48,7 +48,7 @@ fn json_list(settings: &Settings) -> Value {
     let entries = settings.shown().iter().map(|shown| {
         json!({"setting": shown.setting.name, "value": shown.value,
             "from": shown.origin.to_string(), "variable": shown.setting.variable,
-            "about": shown.setting.about})
+            "default": shown.setting.default_for_people(), "about": shown.setting.about})
     });
     entries.collect()
 }

@@ -11,4 +11,5 @@ mod kit;
 mod ledger;
 mod run;
 mod runs;
+mod settings;
 mod worker;
