@@ -23,6 +23,10 @@ use crate::yaml::parse::{Document, parse};
 /// Largest definition, in bytes.
 pub const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 
+/// Longest YAML that is made of a definition in JSON, in bytes. Indentation adds little to ordinary
+/// ones.
+const YAML_BYTES_MAX: usize = 2 * DEFINITION_BYTES_MAX;
+
 /// How the text of a definition is written (`job-definitions` 1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -108,7 +112,9 @@ impl Loader {
             // Stored as canonical YAML, from which task fragments can be cut.
             Some(mut json) => {
                 durations_as_text(&mut json);
-                self.load_yaml(&to_yaml(&json)).map_err(|errors| {
+                let yaml =
+                    to_yaml(&json, YAML_BYTES_MAX).ok_or_else(|| vec![too_deep_json(text)])?;
+                self.load_yaml(&yaml).map_err(|errors| {
                     let note =
                         |error| noted(error, "the place is in the definition written as YAML");
                     errors.into_iter().map(note).collect()
@@ -144,6 +150,7 @@ impl Loader {
         };
         match render_document(text, &variables, &self.outside) {
             Ok(rendered) => {
+                check_rendered_size(&rendered).map_err(|error| vec![error])?;
                 let document = structural_view(&rendered);
                 let loaded = document
                     .map_err(|error| vec![error])
@@ -238,6 +245,29 @@ fn check_size(text: &str) -> Result<(), Diagnostic> {
         return Err(Diagnostic::error(text, start, "job definition is too big").with_help(help));
     }
     Ok(())
+}
+
+/// The refusal of a definition in JSON that would be too long as YAML.
+fn too_deep_json(text: &str) -> Diagnostic {
+    let message = "job definition is too big";
+    let help = format!(
+        "written as YAML it has more than {YAML_BYTES_MAX} bytes, because its values are nested \
+         deeply; flatten them or pass them as text"
+    );
+    Diagnostic::error(text, Span::default(), message).with_help(help)
+}
+
+/// Templates may make a short text long.
+fn check_rendered_size(rendered: &str) -> Result<(), Diagnostic> {
+    if rendered.len() <= DEFINITION_BYTES_MAX {
+        return Ok(());
+    }
+    let help = format!(
+        "at most {DEFINITION_BYTES_MAX} bytes are allowed after its templates ran, found {}",
+        rendered.len()
+    );
+    let error = Diagnostic::error(rendered, Span::default(), "job definition is too big");
+    Err(error.with_help(help))
 }
 
 /// The raw text must hold a `job_type:` key with a value.

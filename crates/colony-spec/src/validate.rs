@@ -76,7 +76,7 @@ pub(crate) fn validate(
 }
 
 /// Most tasks of a definition.
-const TASKS_MAX: usize = 100;
+pub(crate) const TASKS_MAX: usize = 100;
 /// Most findings of each severity that are reported; the first ones tell enough.
 pub(crate) const FINDINGS_MAX: usize = 100;
 

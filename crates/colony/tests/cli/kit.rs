@@ -71,12 +71,24 @@ impl Home {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_colony"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_colony"));
+        command.args(args);
+        command
+    }
+
+    /// Starts a shell in the same environment.
+    pub(crate) fn shell(&self, script: &str) -> Process {
+        let mut shell = self.program("sh");
+        shell.args(["-c", script]);
+        Process::spawn(shell, "")
+    }
+
+    fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COLONY_")) {
             command.env_remove(name);
         }
         command
-            .args(args)
             .current_dir(self.path())
             .env("COLONY_DATA_DIR", self.data_dir())
             .env("XDG_DATA_HOME", self.path().join("share"))
@@ -99,18 +111,9 @@ impl Home {
         variables: &[(&str, &str)],
         input: &str,
     ) -> Process {
-        let capture = tempfile::tempdir().unwrap();
-        let file = |name| File::create(capture.path().join(name)).unwrap();
-        std::fs::write(capture.path().join("in"), input).unwrap();
-        let child = self
-            .command(args)
-            .envs(variables.iter().copied())
-            .stdin(File::open(capture.path().join("in")).unwrap())
-            .stdout(file("out"))
-            .stderr(file("err"))
-            .spawn()
-            .unwrap();
-        Process { child, capture }
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        Process::spawn(command, input)
     }
 
     /// Runs the program to its end.
@@ -150,6 +153,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    fn spawn(mut command: Command, input: &str) -> Self {
+        let capture = tempfile::tempdir().unwrap();
+        let file = |name| File::create(capture.path().join(name)).unwrap();
+        std::fs::write(capture.path().join("in"), input).unwrap();
+        let child = command
+            .stdin(File::open(capture.path().join("in")).unwrap())
+            .stdout(file("out"))
+            .stderr(file("err"))
+            .spawn()
+            .unwrap();
+        Self { child, capture }
+    }
+
     pub(crate) fn out(&self) -> String {
         std::fs::read_to_string(self.capture.path().join("out")).unwrap()
     }
