@@ -227,3 +227,35 @@ fn without_an_ant_requests_wait_and_say_why() {
     home.colony(&["logs", "-f", id]).with_code(0);
     queen.stop();
 }
+
+const FAST: &str = "\
+job_type: fast
+tasks:
+  - task_type: write
+    method: SHELL
+    script: [seq 200000]
+";
+
+/// Whoever follows a task that writes fast misses nothing of it, nor does who comes later.
+#[test]
+fn a_fast_log_is_followed_line_by_line() {
+    let (home, queen) = home_with_jobs();
+    home.write("fast.yaml", FAST);
+    home.colony(&["apply", "fast.yaml"]).with_code(0);
+    let submitted = home.start(&["submit", "fast", "--follow"]);
+    let submitted = submitted.wait().with_code(0);
+    numbered(&submitted.out);
+    let id = id(&home.colony(&["submit", "fast"]).with_code(0));
+    numbered(&home.colony(&["logs", "-f", &id]).with_code(0).out);
+    numbered(&home.colony(&["logs", &id]).with_code(0).out);
+    queen.stop();
+}
+
+/// Every number is there once, in order.
+#[track_caller]
+fn numbered(out: &str) {
+    let last_word = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse().ok());
+    let numbers: Vec<u32> = out.lines().filter_map(last_word).collect();
+    let numbers: Vec<u32> = numbers.into_iter().skip_while(|n| *n != 1).collect();
+    assert!(numbers.into_iter().eq(1..=200_000), "{}", out.len());
+}
