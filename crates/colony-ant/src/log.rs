@@ -215,7 +215,9 @@ impl Log {
         if now != self.stamp.0 {
             self.stamp = (now, now.to_string());
         }
-        let mut rest = text;
+        // NUL cannot be stored everywhere; an offset in the log must not depend on where it is.
+        let text = text.replace('\0', "\u{fffd}");
+        let mut rest = text.as_str();
         loop {
             let (part, after) = rest.split_at(rest.floor_char_boundary(PART_MAX));
             let tag = if ends && after.is_empty() { 'F' } else { 'P' };

@@ -28,6 +28,8 @@ pub(crate) struct Actions {
     pub(crate) stops: Vec<(String, AttemptRef, String)>,
     /// Attempts that are over: what they wrote is stored, or lost with them.
     pub(crate) ended: Vec<AttemptRef>,
+    /// Requests of which more can be read than before: their end, or the log of an attempt.
+    pub(crate) wakes: Vec<RequestId>,
     /// For watchers.
     pub(crate) events: Vec<(RequestId, RunEventKind)>,
     /// Runs that changed, for those who follow them through the Runs API.
@@ -60,6 +62,9 @@ impl Actions {
         }
         for attempt in self.ended {
             engine.live_logs.forget(attempt);
+        }
+        for request_id in self.wakes {
+            engine.waiters.wake(request_id);
         }
         if self.dispatch {
             engine.nudges.dispatcher.notify_one();

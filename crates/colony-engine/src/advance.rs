@@ -256,6 +256,7 @@ impl Advance<'_, '_> {
         let retried = Some(self.after.retried);
         let id = self.before.request_id;
         request::end_request(self.tx, id, state, error, retried, self.now)?;
+        self.actions.wakes.push(id);
         if self.before.run.phase == Phase::Suspended {
             timer::clear(self.tx, id.uuid())?;
         }

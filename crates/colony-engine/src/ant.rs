@@ -209,7 +209,7 @@ impl Engine {
         match message {
             AntMessage::Hello(_) => tracing::warn!(ant.id = %ant_id, "ant said hello twice"),
             AntMessage::Started { .. } => {}
-            AntMessage::Log(chunk) => self.hear_output(ant_id, chunk),
+            AntMessage::Log(chunk) => self.hear_output(ant_id, &chunk),
             AntMessage::Heartbeat { running } => {
                 let (engine, ant_id) = (self.clone(), ant_id.to_owned());
                 tokio::spawn(async move { engine.renew(&ant_id, running).await });
@@ -236,7 +236,7 @@ impl Engine {
         }
     }
 
-    fn hear_output(&self, ant_id: &str, chunk: LogChunk) {
+    fn hear_output(&self, ant_id: &str, chunk: &LogChunk) {
         let Some(request_id) = self.ants.request_of(ant_id, chunk.attempt) else {
             return;
         };
@@ -245,6 +245,7 @@ impl Engine {
             self.tell(request_id, RunEventKind::Output { attempt, text });
         }
         self.live_logs.append(chunk);
+        self.waiters.wake(request_id);
     }
 
     async fn renew(&self, ant_id: &str, running: Vec<AttemptRef>) {
@@ -257,6 +258,7 @@ impl Engine {
             Ok(lost) => {
                 for attempt in lost {
                     self.ants.release(ant_id, attempt);
+                    self.live_logs.forget(attempt);
                     self.ants.send(ant_id, QueenMessage::LeaseLost { attempt });
                 }
             }

@@ -1,5 +1,6 @@
 //! The engine: what it is made of, and its life.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::event::{RunEvent, RunEventKind};
 use crate::ledger::Signals;
 use crate::log::LiveLogs;
 use crate::nudge::Nudges;
+use crate::waiter::Waiters;
 use crate::{offers, scheduler, timers};
 
 /// Events that a slow watcher may fall behind before it misses some.
@@ -51,6 +53,8 @@ pub struct EngineSettings {
     pub artifact_expiration: Duration,
     /// Method of a task that names neither method nor container.
     pub default_method: Method,
+    /// Where output of running tasks is kept that is too long for memory.
+    pub live_log_dir: PathBuf,
 }
 
 impl Default for EngineSettings {
@@ -60,6 +64,7 @@ impl Default for EngineSettings {
             heartbeat: Duration::from_secs(5),
             artifact_expiration: Duration::from_secs(1000 * 24 * 60 * 60),
             default_method: Method::Kubernetes,
+            live_log_dir: std::env::temp_dir(),
         }
     }
 }
@@ -92,6 +97,7 @@ pub struct Engine {
     pub(crate) nudges: Arc<Nudges>,
     pub(crate) ants: Arc<Ants>,
     pub(crate) live_logs: Arc<LiveLogs>,
+    pub(crate) waiters: Arc<Waiters>,
     /// Who waits at the Runs API, once it is served.
     ledger: Arc<OnceLock<Signals>>,
     rng: Arc<Mutex<StdRng>>,
@@ -108,10 +114,11 @@ impl Engine {
             clock: parts.clock,
             ids: parts.ids,
             definitions: Arc::new(Definitions::new(parts.settings.default_method)),
+            live_logs: Arc::new(LiveLogs::new(parts.settings.live_log_dir.clone())),
+            waiters: Arc::default(),
             settings: Arc::new(parts.settings),
             nudges: Arc::new(Nudges::new()),
             ants: Arc::default(),
-            live_logs: Arc::default(),
             ledger: Arc::default(),
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(parts.seed))),
             events,
@@ -167,5 +174,6 @@ impl Engine {
             at: self.now(),
             kind,
         });
+        self.waiters.wake(request_id);
     }
 }

@@ -38,6 +38,7 @@ mod setup;
 mod submit;
 mod timers;
 mod wait;
+mod waiter;
 
 pub use ant::AntLink;
 pub use artifact::{ArtifactContent, ObjectBytes};

@@ -39,6 +39,8 @@ impl Engine {
         match stored {
             Ok((accepted, actions)) => {
                 actions.carry_out(self);
+                // Also of one that is refused: nothing more comes of it.
+                self.live_logs.forget(attempt);
                 self.ants
                     .send(ant_id, QueenMessage::ReportStored { attempt, accepted });
             }
@@ -81,6 +83,7 @@ pub(crate) fn end_attempt(
     };
     dispatch::insert_attempt(tx, &ended)?;
     actions.ended.push(attempt);
+    actions.wakes.push(run.request_id);
     if let Some(report) = report {
         run.has_data |= !report.outputs.is_empty();
         Left {

@@ -1,8 +1,7 @@
 //! Attempts of a run and where their logs are.
 
-use colony_core::id::{AttemptRef, RunId};
+use colony_core::id::{ArtifactId, AttemptRef, RunId};
 
-use crate::artifact::Content;
 use crate::error::StoreError;
 use crate::row::Row;
 use crate::tx::Tx;
@@ -16,14 +15,27 @@ pub struct AttemptLog {
     pub task_type: String,
     /// Number of the attempt within the task, from 0.
     pub retry: u32,
-    /// None while the attempt runs.
-    pub content: Option<Content>,
-    /// Size of the log; 0 while the attempt runs.
+    /// Where the log is.
+    pub place: LogPlace,
+    /// Size of the stored log.
     pub size_bytes: u64,
 }
 
-/// The attempts of a run in the order in which they started. Attempts that were lost left no log
-/// and are not listed.
+/// Where the log of an attempt is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPlace {
+    /// The attempt runs; its log is not stored yet.
+    Running,
+    /// The attempt left none: it was lost, or its log has expired.
+    Nowhere,
+    /// In the object store, under this key.
+    Object(String),
+    /// In the row of this artifact; see [`inline_log`].
+    Row(ArtifactId),
+}
+
+/// The attempts of a run in the order in which they started, the lost ones among them: a reader
+/// may have come to the middle of one.
 ///
 /// # Errors
 ///
@@ -31,28 +43,30 @@ pub struct AttemptLog {
 pub fn logs_of_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Vec<AttemptLog>, StoreError> {
     let rows = tx.query(
         "SELECT attempts.task_id, attempts.epoch, job_tasks.task_type, attempts.retry, \
-         artifacts.object_key, artifacts.inline_text, artifacts.size_bytes, attempts.started_at \
-         FROM attempts \
+         artifacts.object_key, artifacts.id, COALESCE(artifacts.size_bytes, 0), \
+         attempts.started_at, FALSE, job_tasks.seq FROM attempts \
          JOIN job_tasks ON job_tasks.run_id = $1 AND job_tasks.task_id = attempts.task_id \
-         JOIN artifacts ON artifacts.task_id = attempts.task_id \
+         LEFT JOIN artifacts ON artifacts.task_id = attempts.task_id \
             AND artifacts.epoch = attempts.epoch AND artifacts.kind = 'LOGS' \
          WHERE attempts.task_id IN (SELECT task_id FROM job_tasks WHERE run_id = $1) \
          UNION ALL \
          SELECT leases.task_id, leases.epoch, job_tasks.task_type, job_tasks.retries, NULL, NULL, \
-         0, leases.started_at FROM leases \
+         0, leases.started_at, TRUE, job_tasks.seq FROM leases \
          JOIN job_tasks ON job_tasks.run_id = $1 AND job_tasks.task_id = leases.task_id \
          WHERE leases.task_id IN (SELECT task_id FROM job_tasks WHERE run_id = $1) \
-         ORDER BY 8, 1, 2",
+         ORDER BY 8, 10, 2",
         &[&run_id],
     )?;
     rows.iter().map(attempt_log).collect()
 }
 
 fn attempt_log(row: &Row) -> Result<AttemptLog, StoreError> {
-    let content = match (row.get(4)?, row.get(5)?) {
-        (Some(key), _) => Some(Content::Object(key)),
-        (None, Some(text)) => Some(Content::Inline(text)),
-        (None, None) => None,
+    let running: bool = row.get(8)?;
+    let place = match (row.get(4)?, row.get(5)?) {
+        _ if running => LogPlace::Running,
+        (Some(key), _) => LogPlace::Object(key),
+        (None, Some(id)) => LogPlace::Row(id),
+        (None, None) => LogPlace::Nowhere,
     };
     Ok(AttemptLog {
         attempt: AttemptRef {
@@ -61,7 +75,30 @@ fn attempt_log(row: &Row) -> Result<AttemptLog, StoreError> {
         },
         task_type: row.get(2)?,
         retry: row.get(3)?,
-        content,
+        place,
         size_bytes: u64::try_from(row.get::<i64>(6)?).unwrap_or(0),
     })
+}
+
+/// The text of a log that is kept in its row; empty when it is gone.
+///
+/// # Errors
+///
+/// The database's.
+pub fn inline_log(tx: &mut Tx<'_>, id: ArtifactId) -> Result<String, StoreError> {
+    let row = tx.query_opt("SELECT inline_text FROM artifacts WHERE id = $1", &[&id])?;
+    let text = row.map(|row| row.get::<Option<String>>(0)).transpose()?;
+    Ok(text.flatten().unwrap_or_default())
+}
+
+/// Whether nothing of a run is at work any more: clean-up goes on after the end of its request.
+///
+/// # Errors
+///
+/// The database's.
+pub fn run_is_at_rest(tx: &mut Tx<'_>, run_id: RunId) -> Result<bool, StoreError> {
+    let sql = "SELECT occupies_slot FROM job_runs WHERE run_id = $1";
+    let row = tx.query_opt(sql, &[&run_id])?;
+    let busy = row.map(|row| row.get::<bool>(0)).transpose()?;
+    Ok(!busy.unwrap_or(false))
 }

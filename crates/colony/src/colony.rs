@@ -55,6 +55,7 @@ impl Colony {
             seed: rand::random(),
             settings: EngineSettings {
                 default_method: settings.default_method,
+                live_log_dir: settings.data_dir.path().to_owned(),
                 ..EngineSettings::default()
             },
         });

@@ -71,6 +71,19 @@ async fn chunks_are_bounded_whole_lines_without_gaps_and_the_file_agrees() {
     assert_eq!(std::fs::read_to_string(path).unwrap(), all);
 }
 
+#[tokio::test]
+async fn a_nul_is_replaced_before_places_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(&dir);
+    log.output(Stream::Stdout, b"a\0b\n", &mut Deaf);
+    let chunk = log.take_chunk().unwrap();
+    assert!(chunk.text.ends_with(" a\u{fffd}b\n"), "{}", chunk.text);
+    let WholeLog::Inline(text) = log.finish() else {
+        panic!("a small log is inline");
+    };
+    assert_eq!(text, chunk.text);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_output_goes_at_once_and_the_rest_waits_a_little() {
     let dir = tempfile::tempdir().unwrap();

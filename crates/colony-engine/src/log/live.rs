@@ -1,154 +1,156 @@
-//! Output of running attempts, kept in memory until it is stored.
+//! Output of all running attempts, kept until it is stored: bounded in memory and on disk.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use colony_core::id::AttemptRef;
 use colony_wire::LogChunk;
-use tokio::sync::Notify;
 
-/// Most that is kept of one running attempt, in bytes. Of more, only the newest part can be read
-/// before the attempt ends; then all of it.
-const LIVE_BYTES_MAX: usize = 4 * 1024 * 1024;
+use super::spool::{Lines, Spool};
 
-/// Output of all running attempts.
-#[derive(Default)]
-pub(crate) struct LiveLogs {
-    logs: Mutex<HashMap<AttemptRef, LiveLog>>,
-    /// Called whenever something changed that a follower may wait for.
-    pub(crate) changed: Notify,
+/// How much is kept, in bytes. Beyond it nothing is lost: the rest of a log can be read when its
+/// attempt is over.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// In memory, of one log; more goes to its file.
+    tail: u64,
+    /// In memory, of all logs.
+    memory: u64,
+    /// Of one log.
+    log: u64,
+    /// In the files of all logs.
+    files: u64,
 }
 
-/// The newest part of an attempt's output.
-#[derive(Default)]
+const LIMITS: Limits = Limits {
+    tail: 64 << 10,
+    memory: 16 << 20,
+    log: 256 << 20,
+    files: 2 << 30,
+};
+
+/// Output of all running attempts.
+pub(crate) struct LiveLogs {
+    directory: PathBuf,
+    limits: Limits,
+    logs: Mutex<HashMap<AttemptRef, Arc<Mutex<LiveLog>>>>,
+    memory: Arc<AtomicU64>,
+    files: Arc<AtomicU64>,
+}
+
 struct LiveLog {
-    /// Offset of `text` in the attempt's whole log.
-    offset: u64,
-    text: String,
+    spool: Spool,
+    in_memory: Portion,
+    in_file: Portion,
+}
+
+/// What one log adds to a sum over all logs, for as long as it is there.
+struct Portion {
+    sum: Arc<AtomicU64>,
+    bytes: u64,
 }
 
 impl LiveLogs {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AttemptRef, LiveLog>> {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds what an attempt wrote. A chunk that is there already changes nothing.
-    pub(crate) fn append(&self, chunk: LogChunk) {
-        let mut logs = self.lock();
-        let log = logs.entry(chunk.attempt).or_default();
-        let end = log.offset + len(&log.text);
-        if chunk.offset > end {
-            // Something was lost on the way; go on after the gap.
-            *log = LiveLog {
-                offset: chunk.offset,
-                text: chunk.text,
-            };
-        } else if chunk.offset + len(&chunk.text) > end {
-            let known = usize::try_from(end - chunk.offset).unwrap_or(0);
-            log.text.push_str(chunk.text.get(known..).unwrap_or(""));
+    /// Logs that grow beyond memory are kept in that directory.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            limits: LIMITS,
+            logs: Mutex::default(),
+            memory: Arc::default(),
+            files: Arc::default(),
         }
-        trim(log);
-        drop(logs);
-        self.changed.notify_waiters();
     }
 
-    /// Whole lines of an attempt's output from `offset` on, at most `limit` bytes, and the offset
-    /// of the first of them.
-    pub(crate) fn read(&self, attempt: AttemptRef, offset: u64, limit: usize) -> (u64, String) {
-        let logs = self.lock();
-        let Some(log) = logs.get(&attempt) else {
-            return (offset, String::new());
+    /// Adds what an attempt wrote.
+    pub(crate) fn append(&self, chunk: &LogChunk) {
+        let log = {
+            let mut logs = lock(&self.logs);
+            let log = logs.entry(chunk.attempt);
+            Arc::clone(log.or_insert_with(|| Arc::new(Mutex::new(self.new_log()))))
         };
-        let start = offset.max(log.offset);
-        let known = usize::try_from(start - log.offset).unwrap_or(usize::MAX);
-        let text = log.text.get(known..).unwrap_or("");
-        (start, whole_lines(text, limit).to_owned())
+        let mut log = lock(&log);
+        log.spool.append(chunk);
+        log.count();
+        let memory = self.memory.load(Ordering::Relaxed);
+        if log.in_memory.bytes > self.limits.tail || memory > self.limits.memory {
+            self.relieve(&mut log.spool);
+            log.count();
+        }
+    }
+
+    fn new_log(&self) -> LiveLog {
+        let portion = |sum: &Arc<AtomicU64>| Portion {
+            sum: Arc::clone(sum),
+            bytes: 0,
+        };
+        LiveLog {
+            spool: Spool::default(),
+            in_memory: portion(&self.memory),
+            in_file: portion(&self.files),
+        }
+    }
+
+    /// Moves a log out of memory, or ends it when there is no room for it.
+    fn relieve(&self, spool: &mut Spool) {
+        let limits = self.limits;
+        let files = self.files.load(Ordering::Relaxed);
+        if spool.len() > limits.log {
+            spool.stop(format!("only its first {} bytes are kept", spool.len()));
+        } else if files > limits.files {
+            spool.stop(format!("all live logs hold {files} bytes"));
+        } else {
+            spool.spill(&self.directory);
+        }
+    }
+
+    /// Whole lines of an attempt's output from `offset` on, about `limit` bytes. None when nothing
+    /// is known of the attempt: it wrote nothing yet, or is over.
+    pub(super) fn read(&self, attempt: AttemptRef, offset: u64, limit: usize) -> Option<Lines> {
+        let log = lock(&self.logs).get(&attempt).map(Arc::clone)?;
+        let read = lock(&log).spool.read(offset, limit);
+        Some(read.unwrap_or_else(|error| {
+            tracing::warn!(task.id = %attempt.task_id, "failed to read a live log: {error}");
+            Lines {
+                end: offset,
+                ..Lines::default()
+            }
+        }))
     }
 
     /// The attempt is over; its log is stored, or lost with it.
     pub(crate) fn forget(&self, attempt: AttemptRef) {
-        self.lock().remove(&attempt);
-        self.changed.notify_waiters();
+        lock(&self.logs).remove(&attempt);
     }
 }
 
-fn len(text: &str) -> u64 {
-    u64::try_from(text.len()).unwrap_or(u64::MAX)
+impl LiveLog {
+    fn count(&mut self) {
+        let held = u64::try_from(self.spool.held()).unwrap_or(u64::MAX);
+        self.in_memory.set(held);
+        self.in_file.set(self.spool.filed());
+    }
 }
 
-/// Drops the oldest lines of a log that has grown too long.
-fn trim(log: &mut LiveLog) {
-    if log.text.len() <= LIVE_BYTES_MAX {
-        return;
+impl Portion {
+    fn set(&mut self, bytes: u64) {
+        self.sum.fetch_add(bytes, Ordering::Relaxed);
+        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
     }
-    let least = log.text.len() - LIVE_BYTES_MAX / 2;
-    let bytes = log.text.as_bytes();
-    let cut = bytes[least..].iter().position(|byte| *byte == b'\n');
-    let cut = cut.map_or(log.text.len(), |position| least + position + 1);
-    log.offset += u64::try_from(cut).unwrap_or(0);
-    log.text.drain(..cut);
 }
 
-/// The first lines of a text, at most `limit` bytes but at least one line.
-pub(super) fn whole_lines(text: &str, limit: usize) -> &str {
-    if text.len() <= limit {
-        return text;
+impl Drop for Portion {
+    fn drop(&mut self) {
+        self.set(0);
     }
-    let bytes = text.as_bytes();
-    let end = bytes[..limit].iter().rposition(|byte| *byte == b'\n');
-    let end = end.or_else(|| bytes.iter().position(|byte| *byte == b'\n'));
-    end.map_or(text, |end| &text[..=end])
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use colony_core::id::{Epoch, TaskId};
-
-    use super::*;
-
-    fn chunk(attempt: AttemptRef, offset: u64, text: &str) -> LogChunk {
-        LogChunk {
-            attempt,
-            offset,
-            text: text.to_owned(),
-        }
-    }
-
-    #[test]
-    fn chunks_that_repeat_or_overlap_are_read_once() {
-        let attempt = AttemptRef {
-            task_id: TaskId::new(uuid::Uuid::nil()),
-            epoch: Epoch(1),
-        };
-        let logs = LiveLogs::default();
-        logs.append(chunk(attempt, 0, "one\n"));
-        logs.append(chunk(attempt, 0, "one\n"));
-        logs.append(chunk(attempt, 0, "one\ntwo\n"));
-        assert_eq!(logs.read(attempt, 0, 100), (0, "one\ntwo\n".to_owned()));
-        assert_eq!(logs.read(attempt, 4, 100), (4, "two\n".to_owned()));
-        assert_eq!(logs.read(attempt, 0, 5), (0, "one\n".to_owned()));
-        logs.append(chunk(attempt, 20, "late\n"));
-        assert_eq!(logs.read(attempt, 0, 100), (20, "late\n".to_owned()));
-        logs.forget(attempt);
-        assert_eq!(logs.read(attempt, 0, 100), (0, String::new()));
-    }
-
-    #[test]
-    fn a_long_log_keeps_its_newest_lines() {
-        let attempt = AttemptRef {
-            task_id: TaskId::new(uuid::Uuid::nil()),
-            epoch: Epoch(1),
-        };
-        let logs = LiveLogs::default();
-        let line = format!("{}\n", "x".repeat(1023));
-        let mut offset = 0;
-        for _ in 0..6000 {
-            logs.append(chunk(attempt, offset, &line));
-            offset += 1024;
-        }
-        let (start, text) = logs.read(attempt, 0, usize::MAX);
-        assert_eq!(start % 1024, 0);
-        assert_eq!(start + u64::try_from(text.len()).unwrap(), offset);
-        assert!(text.len() <= LIVE_BYTES_MAX && text.len() >= LIVE_BYTES_MAX / 4);
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Kit {
     pub(crate) engine: Engine,
     pub(crate) caller: Caller,
+    pub(crate) objects: Arc<InMemory>,
     _loops: JoinSet<()>,
 }
 
@@ -28,9 +29,10 @@ impl Kit {
     }
 
     pub(crate) fn with(store: &TestStore, settings: EngineSettings) -> Self {
+        let objects = Arc::new(InMemory::new());
         let engine = Engine::new(EngineParts {
             store: (**store).clone(),
-            objects: Arc::new(InMemory::new()),
+            objects: Arc::clone(&objects) as _,
             clock: Arc::new(SystemClock),
             ids: Arc::new(MonotonicIds::new(SystemClock)),
             seed: 1,
@@ -40,6 +42,7 @@ impl Kit {
         Self {
             engine,
             caller: Caller::anonymous(),
+            objects,
             _loops: loops,
         }
     }

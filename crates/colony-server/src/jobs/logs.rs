@@ -5,8 +5,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use colony_api::jobs::{LogLine, LogPage};
-use colony_engine::{Caller, LogCursor, LogQuery, RunEvent, RunEventKind};
-use tokio::sync::broadcast::Receiver;
+use colony_engine::{Caller, LogCursor, LogQuery};
 
 use crate::jobs::answer::{self, Answer};
 use crate::jobs::error::ApiError;
@@ -33,25 +32,11 @@ pub(super) async fn page(
         wait: Duration::ZERO,
         ..logs.clone()
     };
-    // From before the first look, so that nothing is missed between.
-    let mut events = state.engine.watch();
     let page = tokio::select! {
         page = state.engine.read_log(&caller, &id, logs) => page?,
-        () = end_of_run(&mut events, &id) => state.engine.read_log(&caller, &id, at_once).await?,
         () = state.closing.cancelled() => state.engine.read_log(&caller, &id, at_once).await?,
     };
     answer::ok(&view(page))
-}
-
-/// A request that ends without another line has a follower too.
-async fn end_of_run(events: &mut Receiver<RunEvent>, id: &str) {
-    // An error means that events were missed: one of them may have been the end.
-    while let Ok(event) = events.recv().await {
-        let ended = matches!(event.kind, RunEventKind::RunEnded { .. });
-        if ended && id.parse() == Ok(event.request_id) {
-            return;
-        }
-    }
 }
 
 fn cursor(text: &str) -> Result<LogCursor, ApiError> {

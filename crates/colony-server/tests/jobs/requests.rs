@@ -166,4 +166,46 @@ both_databases! {
             }
         });
     }
+
+    /// An end that a restart undid is no end: the wait goes on to the next one.
+    fn waiting_goes_on_over_a_cancel_and_a_restart(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save(TWO).await;
+            let id = kit.submit_id("two").await;
+            let order = ant.order().await;
+            kit.post(&format!("{REQUESTS}/{id}/cancel")).await.empty();
+            kit.post(&format!("{REQUESTS}/{id}/restart")).await.empty();
+            ant.cancelled().await;
+            // The cancelled run ends now; the request waits for the end of the next one.
+            let path = format!("{REQUESTS}/{id}?wait_ms=20000");
+            let (waited, ()) = tokio::join!(kit.get(&path), async {
+                ant.end(&order, End { exit_code: 143, ..End::default() }).await;
+                for _ in 0..2 {
+                    ant.work(End::default()).await;
+                }
+            });
+            assert_eq!(waited.expect(200)["job_state"], "COMPLETED");
+        });
+    }
+
+    /// A request is cancelled at once, whatever its task still does.
+    fn waiting_ends_with_the_cancel(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save(TWO).await;
+            let id = kit.submit_id("two").await;
+            let order = ant.order().await;
+            let path = format!("{REQUESTS}/{id}?wait_ms=30000");
+            let start = std::time::Instant::now();
+            let (waited, ()) = tokio::join!(kit.get(&path), async {
+                kit.post(&format!("{REQUESTS}/{id}/cancel")).await.empty();
+            });
+            assert_eq!(waited.expect(200)["job_state"], "CANCELLED");
+            assert!(start.elapsed().as_secs() < 15, "it waited for the task");
+            ant.end(&order, End { exit_code: 143, ..End::default() }).await;
+        });
+    }
 }

@@ -228,10 +228,43 @@ fn without_an_ant_requests_wait_and_say_why() {
     queen.stop();
 }
 
+const FAST: &str = "\
+job_type: fast
+tasks:
+  - task_type: write
+    method: SHELL
+    script: [seq 200000]
+";
+
+/// Whoever follows a task that writes fast misses nothing of it, nor does who comes later.
+#[test]
+fn a_fast_log_is_followed_line_by_line() {
+    let (home, queen) = home_with_jobs();
+    home.write("fast.yaml", FAST);
+    home.colony(&["apply", "fast.yaml"]).with_code(0);
+    let submitted = home.start(&["submit", "fast", "--follow"]);
+    let submitted = submitted.wait().with_code(0);
+    numbered(&submitted.out);
+    let id = id(&home.colony(&["submit", "fast"]).with_code(0));
+    numbered(&home.colony(&["logs", "-f", &id]).with_code(0).out);
+    numbered(&home.colony(&["logs", &id]).with_code(0).out);
+    queen.stop();
+}
+
+/// Every number is there once, in order.
+#[track_caller]
+fn numbered(out: &str) {
+    let last_word = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse().ok());
+    let numbers: Vec<u32> = out.lines().filter_map(last_word).collect();
+    let numbers: Vec<u32> = numbers.into_iter().skip_while(|n| *n != 1).collect();
+    assert!(numbers.into_iter().eq(1..=200_000), "{}", out.len());
+}
+
 crate::kit::also_on_postgres! {
     callers_must_show_the_token_unless_it_is_switched_off
     submit_waits_and_tells_how_it_ended
     output_is_followed_until_the_request_is_cancelled
     what_is_not_there_is_said_so
     without_an_ant_requests_wait_and_say_why
+    a_fast_log_is_followed_line_by_line
 }
