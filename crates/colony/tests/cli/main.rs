@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod drain;
 mod examples;
+mod faults;
 mod kill;
 mod kit;
 mod ledger;
