@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Where the data lives.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,6 +125,8 @@ pub struct StoreConfig {
     pub postgres_readers: usize,
     /// How many closures may wait for a thread before callers wait too.
     pub queue_length: usize,
+    /// How long PostgreSQL may take for an answer before its connection counts as lost.
+    pub reply_timeout: Duration,
 }
 
 impl StoreConfig {
@@ -135,6 +138,7 @@ impl StoreConfig {
             sqlite_readers: 2,
             postgres_readers: 4,
             queue_length: 1024,
+            reply_timeout: Duration::from_secs(15),
         }
     }
 

@@ -45,6 +45,7 @@ pub mod schedule;
 mod sqlite;
 mod stats;
 mod store;
+mod takeover;
 pub mod timer;
 mod tx;
 mod value;

@@ -1,10 +1,12 @@
 //! What a store promises, checked on both databases.
 
+mod faults;
 mod groups;
 mod many;
 mod opening;
 mod plans;
 mod postgres_only;
+mod takeover;
 mod transactions;
 mod values;
 

@@ -6,6 +6,7 @@
 mod token;
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use colony_server::{Auth, ServerState};
@@ -19,6 +20,9 @@ use crate::exit::{Exit, InputResult as _, Problem};
 use crate::output;
 use crate::settings::{Profile, Settings};
 use crate::signals::Signals;
+
+/// How long the tasks of a queen may take to stop that has lost its database.
+const ABANDON_MAX: Duration = Duration::from_secs(3);
 
 pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.flags(), Profile::Queen)?;
@@ -54,9 +58,14 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         settings.data_dir.path().display()
     ));
 
+    let store = running.engine().store().clone();
     let failure = tokio::select! {
         () = signals.next() => None,
         error = running.ant_failed() => Some(error),
+        reason = store.taken_over() => {
+            settings.data_dir.remove_address();
+            return Err(abandon(running, &reason).await);
+        }
     };
     settings.data_dir.remove_address();
     drop(stop);
@@ -69,6 +78,15 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         None => Ok(Exit::Completed),
         Some(error) => Err(error.into()),
     }
+}
+
+/// Ends at once: what this queen has started is another's to start again, and nothing can be
+/// stored about it.
+async fn abandon(running: Running, reason: &str) -> Problem {
+    let ending = running.end(std::future::ready(()));
+    // It cannot give back its leases, and what it leaves is killed by its reaper.
+    let _ = tokio::time::timeout(ABANDON_MAX, ending).await;
+    Problem::taken_over(reason)
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
