@@ -39,12 +39,6 @@ impl Job {
         })
     }
 
-    /// Every tag that its tasks ask for.
-    pub(super) fn tags(&self) -> Vec<String> {
-        let tags = self.definition.tasks.iter().flat_map(|task| &task.tags);
-        tags.map(|tag| tag.to_lowercase()).collect()
-    }
-
     /// Stores the definition and a request to run it.
     pub(super) async fn submit(self, engine: &Engine) -> anyhow::Result<RequestRow> {
         let caller = Caller::anonymous();
