@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
 use crate::order::TIMEOUT_GRACE;
+use crate::tags;
 
 /// Applies `event` to a run. An event that does not fit changes nothing: it came late or twice.
 pub(crate) fn advance(
@@ -124,7 +125,7 @@ struct Advance<'a, 'tx> {
     actions: &'a mut Actions,
 }
 
-impl Advance<'_, '_> {
+impl<'a> Advance<'a, '_> {
     fn perform(
         &mut self,
         effect: Effect,
@@ -134,7 +135,9 @@ impl Advance<'_, '_> {
         match effect {
             Effect::Offer { task } => {
                 if let (Some(task_id), Some(control)) = (id_of(&task), self.control(&task)) {
-                    let (ready, method) = (self.ready_task(task_id, control), control.method);
+                    let queue = tags::queue_in_run(self.tx, self.engine, self.before, control)?;
+                    let (ready, method) =
+                        (self.ready_task(task_id, control, queue), control.method);
                     dispatch::offer_task(self.tx, &ready)?;
                     match method {
                         Method::Worker => self.actions.offer = true,
@@ -199,9 +202,9 @@ impl Advance<'_, '_> {
         Ok(())
     }
 
-    fn ready_task(&self, task_id: TaskId, control: &TaskPlan) -> ReadyTask {
+    fn ready_task(&self, task_id: TaskId, control: &TaskPlan, queue: String) -> ReadyTask {
         ReadyTask {
-            queue: queue_of(control),
+            queue,
             rank: self.before.rank,
             task_id,
             run_id: self.before.run_id,
@@ -210,7 +213,7 @@ impl Advance<'_, '_> {
         }
     }
 
-    fn control(&self, name: &str) -> Option<&TaskPlan> {
+    fn control(&self, name: &str) -> Option<&'a TaskPlan> {
         self.plan.task(name)
     }
 

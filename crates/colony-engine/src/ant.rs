@@ -59,8 +59,10 @@ impl AntRoom {
                 .all(|tag| self.has_tag(tag))
     }
 
+    /// An ant with the tag `*` takes tasks with any.
     fn has_tag(&self, tag: &str) -> bool {
-        self.tags.iter().any(|own| own.eq_ignore_ascii_case(tag))
+        let fits = |own: &String| own == "*" || own.eq_ignore_ascii_case(tag);
+        self.tags.iter().any(fits)
     }
 }
 

@@ -36,6 +36,7 @@ mod restart;
 mod scheduler;
 mod setup;
 mod submit;
+mod tags;
 mod timers;
 mod wait;
 mod waiter;

@@ -12,6 +12,7 @@ use colony_core::time::Timestamp;
 use colony_spec::Task;
 use colony_spec::data::{Attempt, BuiltIns, Layers};
 use colony_spec::model::Variables;
+use colony_spec::not_yet::fan_out_refusal;
 use colony_spec::render::{Except, Outside, Renderer};
 use colony_store::Tx;
 use colony_store::artifact::{self, ArtifactRow, Content};
@@ -29,6 +30,7 @@ use serde_json::Value;
 use crate::compile::{Compiled, task_plan};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::tags;
 
 /// The queen waits this much longer than the ant before it calls a task timed out
 /// (`job-definitions` 7.3).
@@ -52,6 +54,21 @@ impl JobData {
         let seed = engine.rng().random();
         layers.job_variables = job_variables(compiled, &layers, seed);
         Ok(Self { layers, seed })
+    }
+
+    /// The same with what the tasks of a run have exported.
+    pub(crate) fn with_contexts(mut self, contexts: BTreeMap<String, Context>) -> Self {
+        let values = contexts
+            .into_iter()
+            .map(|(key, context)| (key, context.value));
+        self.layers.contexts = variables(values);
+        self
+    }
+
+    /// A text of the job, rendered; `None` when that fails.
+    pub(crate) fn text(&self, template: &str) -> Option<String> {
+        let renderer = renderer(self.seed, &self.layers);
+        renderer.text(template, &self.layers.template_data()).ok()
     }
 
     /// Names in `required_params` that have no value.
@@ -246,6 +263,13 @@ impl TaskInput {
         };
         if task.except.trim() == "true" {
             return Ok(Prepared::Ended(AttemptEnd::completed("SKIPPED")));
+        }
+        if let Some(message) = fan_out_refusal(&task).or_else(|| tags::refusal(&task)) {
+            let refused = AttemptEnd::failed("", message).with_code(error_code::VALIDATION);
+            return Ok(Prepared::Ended(AttemptEnd {
+                retryable: false,
+                ..refused
+            }));
         }
         let dependencies = match self.dependencies(&task) {
             Ok(dependencies) => dependencies,

@@ -1,5 +1,7 @@
 //! Storing how attempts ended: only the current lease may report, and each attempt has one outcome.
 
+use std::time::Duration;
+
 use colony_core::error_code;
 use colony_core::id::{ArtifactId, AttemptRef, RunDataId};
 use colony_core::job::{AttemptEnd, EndStatus, Event};
@@ -186,7 +188,11 @@ impl Left<'_> {
     fn store(&self, tx: &mut Tx<'_>, report: &Report) -> Result<(), EngineError> {
         if let Some(object) = &report.artifacts {
             let row = self.object_row(report.attempt, "TASK_ARTIFACTS", 0, object);
-            artifact::insert_artifact(tx, &row)?;
+            let expires_at = match self.artifacts_kept(tx)? {
+                Some(kept) => self.now.after(kept),
+                None => row.expires_at,
+            };
+            artifact::insert_artifact(tx, &ArtifactRow { expires_at, ..row })?;
         }
         artifact::insert_artifact(tx, &self.log_row(report))?;
         for (key, value) in &report.outputs {
@@ -211,6 +217,17 @@ impl Left<'_> {
             task_id,
             &details,
         )?)
+    }
+
+    /// How long the task's artifacts are kept: as rendered for this run, else as written.
+    fn artifacts_kept(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, EngineError> {
+        let rendered = self.run.run.tasks.get(self.task);
+        if let Some(control) = rendered.and_then(|task| task.control.as_deref()) {
+            return Ok(control.artifacts_kept);
+        }
+        let compiled = self.engine.definitions.load(tx, self.run.definition_id)?;
+        let written = compiled.plan.task(self.task);
+        Ok(written.and_then(|task| task.artifacts_kept))
     }
 
     fn log_row(&self, report: &Report) -> ArtifactRow {

@@ -24,6 +24,7 @@ use crate::dispatcher::{self, Room};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::tags;
 
 /// Launches in one transaction.
 const BATCH: u32 = 64;
@@ -154,6 +155,11 @@ impl Round<'_> {
             if let Some(reason) = self.obstacle(&row, &compiled, slots) {
                 return self.wait(tx, &request, reason);
             }
+            if let Some(reason) = self.missing_tags(&request, &compiled)? {
+                // Another request may ask for other tags.
+                self.wait(tx, &request, reason)?;
+                continue;
+            }
             launched += u32::from(self.launch(tx, &request, &compiled)?);
             self.moved += 1;
         }
@@ -197,17 +203,25 @@ impl Round<'_> {
         let needs_ant = |task: &&TaskPlan| !matches!(task.method, Method::Manual | Method::Worker);
         let mut tasks = compiled.plan.tasks.iter().filter(needs_ant);
         let unserved = tasks.find(|task| {
-            let queue = queue_of(task);
-            !self.ants.iter().any(|ant| ant.serves(&queue))
+            let queue = queue_of(&tags::known(task));
+            !self.is_served(&queue)
         })?;
-        let tags = match unserved.tags.join(", ") {
-            tags if tags.is_empty() => String::new(),
-            tags => format!(" with tags {tags}"),
-        };
-        let (method, name) = (unserved.method, &unserved.name);
-        Some(format!(
-            "no ant offers {method}{tags}, which task {name} needs"
-        ))
+        Some(no_ant_for(&tags::known(unserved)))
+    }
+
+    fn is_served(&self, queue: &str) -> bool {
+        self.ants.iter().any(|ant| ant.serves(queue))
+    }
+
+    /// Why a request cannot run whose tasks take their tags from its parameters.
+    fn missing_tags(
+        &self,
+        request: &RequestRow,
+        compiled: &Compiled,
+    ) -> Result<Option<String>, EngineError> {
+        let is_served = |queue: &str| self.is_served(queue);
+        let unserved = tags::unserved(self.engine, request, compiled, is_served)?;
+        Ok(unserved.map(|task| no_ant_for(&task)))
     }
 
     fn wait(
@@ -327,4 +341,13 @@ impl Round<'_> {
             JobError::new(error_code::FILTERED_JOB, message)
         }))
     }
+}
+
+fn no_ant_for(task: &TaskPlan) -> String {
+    let tags = match task.tags.join(", ") {
+        tags if tags.is_empty() => String::new(),
+        tags => format!(" with tags {tags}"),
+    };
+    let (method, name) = (task.method, &task.name);
+    format!("no ant offers {method}{tags}, which task {name} needs")
 }

@@ -57,6 +57,7 @@ mod json;
 mod lines;
 pub mod load;
 pub mod model;
+pub mod not_yet;
 mod quoting;
 pub mod render;
 mod span;

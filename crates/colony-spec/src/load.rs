@@ -14,7 +14,7 @@ use crate::lines::blank_template_comments;
 use crate::model::Definition;
 use crate::render::{Outside, UploadFault, render_document, template_faults};
 use crate::span::Span;
-use crate::validate::{Rules, validate};
+use crate::validate::{Rules, calls_not_yet, validate};
 use crate::view::{Grain, View};
 use crate::yaml::Node;
 use crate::yaml::emit::to_yaml;
@@ -136,6 +136,12 @@ impl Loader {
 
     fn load_yaml(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         sniff_job_type(text).map_err(|error| vec![error])?;
+        let mut loaded = self.load_whole(text)?;
+        loaded.warnings.extend(calls_not_yet(text));
+        Ok(loaded)
+    }
+
+    fn load_whole(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         let document = structural_view(text);
         let wants_rendering = match &document {
             Ok(document) => wants_upload_rendering(text, &document.root),

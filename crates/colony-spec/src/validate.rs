@@ -4,10 +4,12 @@ mod extras;
 mod graph;
 mod job;
 mod keys;
+mod not_yet;
 mod task;
 
 pub(crate) use graph::check_rendered_targets;
 pub use graph::{RESERVED_TARGETS, is_reserved_target};
+pub(crate) use not_yet::calls_not_yet;
 pub(crate) use task::check_rendered_task;
 
 use crate::diagnostic::Diagnostic;
@@ -72,6 +74,7 @@ pub(crate) fn validate(
     check.scripts();
     check.references();
     check.keys();
+    check.not_yet();
     check.verdict()
 }
 

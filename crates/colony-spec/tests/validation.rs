@@ -26,12 +26,14 @@ fn accepts(text: &str) {
     assert!(found.is_empty(), "{}", shown.unwrap_or_default());
 }
 
+/// Without those about what is not carried out yet, which have tests of their own.
 fn warnings(text: &str) -> Vec<String> {
     let loaded = load(text, Format::Yaml).unwrap();
     loaded
         .warnings
         .into_iter()
         .map(|warning| warning.message)
+        .filter(|message| !message.contains(" is not carried out yet: "))
         .collect()
 }
 
@@ -446,6 +448,7 @@ fn misspelled_keys_are_pointed_out() {
     let found: Vec<_> = loaded
         .warnings
         .iter()
+        .filter(|w| !w.message.contains(" is not carried out yet: "))
         .map(|w| (w.line, w.message.as_str(), w.help.as_deref().unwrap()))
         .collect();
     assert_eq!(

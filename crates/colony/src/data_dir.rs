@@ -1,6 +1,8 @@
 //! The directory of a colony: its database, objects and work, and the small files by which clients
 //! find a running queen.
 
+mod private;
+
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -18,9 +20,10 @@ impl DataDir {
         Self(path.into())
     }
 
-    /// Makes what is missing, readable by the owner only.
+    /// Makes it, readable by the owner only, or makes an existing one so.
     pub(crate) fn create(&self) -> anyhow::Result<()> {
-        make(&self.0)
+        make(&self.0)?;
+        private::tighten(&self.0)
     }
 
     /// Makes the directories below it.

@@ -105,7 +105,7 @@ settings! {
     ANT_METHODS "ant.methods" "COLONY_ANT_METHODS" (Text("SHELL"))
         "methods of that ant, separated by commas"
     ANT_TAGS "ant.tags" "COLONY_ANT_TAGS" (Text(""))
-        "tags of that ant, separated by commas"
+        "tags of that ant, separated by commas; `*` stands for all"
     ANT_CAPACITY "ant.capacity" "COLONY_ANT_CAPACITY"
         (Words("four for each core, at least 4"))
         "how many tasks that ant runs at once, from 1 to 1000"

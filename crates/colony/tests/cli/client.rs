@@ -1,6 +1,6 @@
 //! A queen, and the commands that talk to it.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::kit::{Ended, Home, Queen};
 
@@ -66,6 +66,36 @@ fn a_queen_says_where_it_is_and_keeps_its_token_to_itself() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
     home.colony(&["list"]).with_code(0);
     again.stop();
+}
+
+#[test]
+fn an_open_data_directory_is_made_private() {
+    let mode =
+        |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let home = Home::new();
+    Queen::start(&home, &["--no-ant"]).stop();
+    let directory = home.data_dir();
+    for name in ["colony.db", "colony.db.lock", "admin.token"] {
+        assert_eq!(mode(directory.join(name)), 0o600, "{name}");
+    }
+    let open =
+        |path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    open(directory.clone(), 0o755);
+    open(directory.join("admin.token"), 0o644);
+    open(directory.join("colony.db"), 0o644);
+    let queen = Queen::start(&home, &["--no-ant"]);
+    assert_eq!(mode(directory.clone()), 0o700);
+    assert_eq!(mode(directory.join("admin.token")), 0o600);
+    assert_eq!(mode(directory.join("colony.db")), 0o600);
+    assert_eq!(mode(directory.join("colony.db-wal")), 0o600);
+    let ended = queen.stop();
+    assert!(ended.err.contains("it is private now"), "{}", ended.err);
+    // A place that others use as well is none.
+    open(home.path().to_owned(), 0o755);
+    let ended = home.colony(&["queen", "--listen", "127.0.0.1:0", "--data-dir", "."]);
+    let ended = ended.with_code(2);
+    assert!(ended.err.contains("chmod 700"), "{}", ended.err);
+    assert_eq!(mode(home.path().to_owned()), 0o755);
 }
 
 #[test]

@@ -173,6 +173,13 @@ fn tags_are_satisfied_by_the_only_ant_that_there_is() {
     );
     let ended = home.colony(&["run", "job.yaml"]).with_code(0);
     assert!(ended.out.contains("t | tagged\n"), "{}", ended.out);
+    home.write(
+        "job.yaml",
+        "job_type: j\ntasks:\n- task_type: t\n  tags: ['{{.Kind}}']\n  script: [echo rendered]\n",
+    );
+    let args = ["run", "job.yaml", "-p", "Kind=gpu"];
+    let ended = home.colony(&args).with_code(0);
+    assert!(ended.out.contains("t | rendered\n"), "{}", ended.out);
 }
 
 crate::kit::also_on_postgres! {
