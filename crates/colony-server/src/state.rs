@@ -1,11 +1,14 @@
 //! What every handler works with.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use colony_core::time::Timestamp;
 use colony_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
+use crate::edge::Edge;
+use crate::edge::limits::ServerLimits;
 use crate::jobs::Monitor;
 use crate::runs::RunsState;
 
@@ -34,8 +37,14 @@ pub struct ServerState {
     pub monitor: Arc<Monitor>,
     /// The Runs API, when it is served.
     pub runs: Option<RunsState>,
+    /// How much of the server callers may take.
+    pub limits: ServerLimits,
+    /// Names of this server beside those of its address: `name`, or `name:port`.
+    pub hosts: Vec<String>,
     /// Cancelled when the server is about to stop: long polls answer at once.
     pub closing: CancellationToken,
+    /// What is in front of the handlers.
+    pub(crate) edge: Edge,
 }
 
 impl ServerState {
@@ -48,7 +57,19 @@ impl ServerState {
             external_url: None,
             monitor: Arc::default(),
             runs: None,
+            limits: ServerLimits::default(),
+            hosts: Vec::new(),
             closing: CancellationToken::new(),
+            edge: Edge::default(),
         }
+    }
+
+    /// Ready for calls to a server at that address.
+    pub(crate) fn at(mut self, address: Option<SocketAddr>) -> Self {
+        self.edge = Edge::new(&self.limits, &self.hosts, address);
+        self.runs = self
+            .runs
+            .map(|runs| runs.behind(self.edge.clone(), self.closing.clone()));
+        self
     }
 }

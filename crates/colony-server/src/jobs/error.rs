@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use colony_api::jobs::{ErrorBody, ErrorDetail};
 use colony_engine::EngineError;
@@ -10,6 +11,7 @@ use colony_spec::Diagnostic;
 use colony_store::StoreError;
 
 use crate::auth::AuthError;
+use crate::edge::names::Foreign;
 use crate::jobs::answer;
 
 /// The class of an error.
@@ -17,6 +19,7 @@ use crate::jobs::answer;
 pub(super) enum Class {
     InvalidRequest,
     Unauthenticated,
+    PermissionDenied,
     NotFound,
     Conflict,
     TooLarge,
@@ -33,6 +36,7 @@ impl Class {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -46,6 +50,7 @@ impl Class {
         match self {
             Self::InvalidRequest => "InvalidRequest",
             Self::Unauthenticated => "Unauthenticated",
+            Self::PermissionDenied => "PermissionDenied",
             Self::NotFound => "NotFound",
             Self::Conflict => "Conflict",
             Self::TooLarge => "TooLarge",
@@ -105,7 +110,23 @@ impl IntoResponse for ApiError {
             code: self.class.code().to_owned(),
             details: self.details,
         };
-        answer::json(self.class.status(), &body)
+        let mut response = answer::json(self.class.status(), &body);
+        if self.class == Class::Unavailable {
+            let seconds = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<Foreign> for ApiError {
+    fn from(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Host | Foreign::Origin => {
+                Self::new(Class::PermissionDenied, foreign.message())
+            }
+            Foreign::Content => Self::invalid("body", foreign.message()),
+        }
     }
 }
 

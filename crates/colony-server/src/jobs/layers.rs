@@ -1,6 +1,7 @@
 //! What happens around each handler: faults, indented JSON, authentication.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -11,9 +12,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
 use crate::auth;
+use crate::edge::connections::Seat;
 use crate::jobs::answer::JSON;
 use crate::jobs::error::{ApiError, Class};
-use crate::state::ServerState;
+use crate::runs::RunsState;
+use crate::state::{Auth, ServerState};
 
 /// A handler that panics answers 500; the connection and the others live on.
 pub(super) async fn catch_panics(request: Request, next: Next) -> Response {
@@ -27,20 +30,30 @@ pub(super) async fn catch_panics(request: Request, next: Next) -> Response {
     }
 }
 
-/// Finds out who calls before anything else is looked at, and refuses HEAD, which no route has.
+/// Finds out who calls before anything else is looked at, and refuses what a foreign page caused,
+/// and HEAD, which no route has. Nothing of a body is read before.
 pub(super) async fn authenticate(
     State(state): State<ServerState>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match auth::authenticate(&state, request.headers()).await {
-        Ok(caller) => request.extensions_mut().insert(caller),
+    let (mut head, body) = request.into_parts();
+    match auth::authenticate(&state, &head.headers).await {
+        Ok(caller) => head.extensions.insert(caller),
         Err(error) => return ApiError::from(error).into_response(),
     };
-    if request.method() == Method::HEAD {
+    if let Some(seat) = head.extensions.get::<Arc<Seat>>() {
+        seat.recognize();
+    }
+    let origins = state.runs.as_ref().map_or(&[][..], RunsState::origins);
+    let is_open = state.auth == Auth::Off;
+    if let Err(foreign) = state.edge.names.check(&head, is_open, origins) {
+        return ApiError::from(foreign).into_response();
+    }
+    if head.method == Method::HEAD {
         return no_method().await;
     }
-    next.run(request).await
+    next.run(Request::from_parts(head, body)).await
 }
 
 /// Answer of unknown paths.

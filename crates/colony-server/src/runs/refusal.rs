@@ -6,6 +6,7 @@ use colony_engine::ledger::LedgerError;
 use serde_json::{Value, json};
 
 use super::render::View;
+use crate::edge::names::Foreign;
 
 /// The type of every answer.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -27,6 +28,8 @@ pub(super) enum Refusal {
     BadKey,
     /// 403: a key of another organization.
     WrongOrganization,
+    /// 403: asked for another server, or caused by a page of another origin.
+    Foreign(&'static str),
     /// 404, with its text.
     NotFound(String),
     /// 408: the body did not arrive in time.
@@ -35,6 +38,8 @@ pub(super) enum Refusal {
     Conflict(&'static str, Option<Value>),
     /// 413.
     TooLarge,
+    /// 503: the bodies of others take all memory for them.
+    NoRoom,
     /// 500: the cause is in the log.
     Internal,
 }
@@ -79,11 +84,12 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
-            Self::WrongOrganization => StatusCode::FORBIDDEN,
+            Self::WrongOrganization | Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -101,10 +107,12 @@ impl Refusal {
             Self::WrongOrganization => {
                 json!({ "error": "Key does not belong to this organization" })
             }
+            Self::Foreign(text) => json!({ "error": text }),
             Self::NotFound(text) => json!({ "error": text }),
             Self::TooSlow => json!({ "error": "Request body did not arrive in time" }),
             Self::Conflict(text, None) => json!({ "error": text }),
             Self::Conflict(text, Some(task)) => json!({ "error": text, "task": task }),
+            Self::NoRoom => json!({ "error": "Too many large requests, please try again later." }),
             Self::TooLarge => json!({ "error": "Request body too large" }),
             Self::Internal => json!({ "error": "Internal server error" }),
         }
@@ -116,16 +124,29 @@ impl Refusal {
         let challenge = matches!(self, Self::NoKey | Self::BadKey);
         // What a client still sends is not read.
         let close = matches!(self, Self::TooLarge | Self::TooSlow);
+        let retry = matches!(self, Self::NoRoom);
         let mut response = answer(status, self.body().to_string());
         let headers = response.headers_mut();
         if challenge {
             let value = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, value);
         }
+        if retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+impl From<Foreign> for Refusal {
+    fn from(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Host | Foreign::Origin => Self::Foreign(foreign.message()),
+            Foreign::Content => Self::MalformedJson,
+        }
     }
 }
 

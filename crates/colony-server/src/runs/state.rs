@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limit::Limiter;
 use super::settings::RunsApiSettings;
+use crate::edge::Edge;
 
 /// Shared by all requests. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct RunsState {
     pub(super) inner: Arc<Inner>,
     /// Cancelled when the server is about to stop: whoever waits is answered at once.
     pub(super) closing: CancellationToken,
+    /// What is in front of the handlers.
+    pub(super) edge: Edge,
 }
 
 pub(super) struct Inner {
@@ -56,13 +59,20 @@ impl RunsState {
         Ok(Self {
             inner: Arc::new(inner),
             closing: CancellationToken::new(),
+            edge: Edge::default(),
         })
     }
 
-    /// The same, for a server that says when it is about to stop.
-    pub(crate) fn ending_with(mut self, closing: CancellationToken) -> Self {
+    /// The same, as part of a server that says when it is about to stop.
+    pub(crate) fn behind(mut self, edge: Edge, closing: CancellationToken) -> Self {
+        self.edge = edge;
         self.closing = closing;
         self
+    }
+
+    /// Origins of browsers that may call.
+    pub(crate) fn origins(&self) -> &[String] {
+        &self.inner.settings.cors_origins
     }
 
     pub(super) fn ledger(&self) -> &Ledger {

@@ -66,7 +66,7 @@ both_databases! {
             let mut following = TcpStream::connect(address).await.unwrap();
             for (stream, path) in [(&mut polling, ""), (&mut following, "/logs")] {
                 let head = format!(
-                    "GET /api/jobs/requests/{id}{path}?wait_ms=30000 HTTP/1.1\r\nhost: h\r\n\r\n"
+                    "GET /api/jobs/requests/{id}{path}?wait_ms=30000 HTTP/1.1\r\nhost: {address}\r\n\r\n"
                 );
                 stream.write_all(head.as_bytes()).await.unwrap();
             }
