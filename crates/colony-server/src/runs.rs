@@ -17,6 +17,7 @@ mod render;
 mod routes;
 mod serve;
 mod settings;
+mod splice;
 mod state;
 
 pub use openapi::document;

@@ -2,10 +2,13 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use colony_api::runs::Task;
 use colony_engine::ledger::LedgerError;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::render::View;
+use super::render::{View, text};
+use super::splice::Raw;
 use crate::edge::names::Foreign;
 
 /// The type of every answer.
@@ -35,7 +38,7 @@ pub(super) enum Refusal {
     /// 408: the body did not arrive in time.
     TooSlow,
     /// 409, with the task as it is.
-    Conflict(&'static str, Option<Value>),
+    Conflict(&'static str, Option<Box<Task<Raw>>>),
     /// 413.
     TooLarge,
     /// 503: the bodies of others take all memory for them.
@@ -62,11 +65,11 @@ impl Refusal {
         match error {
             LedgerError::Missing { .. } => Self::NotFound(not_found()),
             LedgerError::LeaseLost(row) => {
-                Self::Conflict("Lease is not current", Some(view.task_value(*row)))
+                Self::Conflict("Lease is not current", Some(Box::new(view.task(*row))))
             }
             LedgerError::OwnedByJob(row) => Self::Conflict(
                 "Task belongs to a job: only the holder of its lease may change it",
-                Some(view.task_value(*row)),
+                Some(Box::new(view.task(*row))),
             ),
             LedgerError::RunOwnedByJob => Self::Conflict("Run belongs to a job", None),
             LedgerError::KeyReused => {
@@ -94,8 +97,9 @@ impl Refusal {
         }
     }
 
-    fn body(self) -> Value {
-        match self {
+    fn body(self) -> String {
+        let body = match self {
+            Self::Conflict(error, Some(task)) => return text(&Conflict { error, task }),
             Self::MalformedJson => json!({ "error": "Invalid JSON in request body" }),
             Self::BadPath => json!({ "error": "Invalid path" }),
             Self::Invalid(items) => json!({ "error": "Invalid request", "details": items }),
@@ -111,11 +115,11 @@ impl Refusal {
             Self::NotFound(text) => json!({ "error": text }),
             Self::TooSlow => json!({ "error": "Request body did not arrive in time" }),
             Self::Conflict(text, None) => json!({ "error": text }),
-            Self::Conflict(text, Some(task)) => json!({ "error": text, "task": task }),
             Self::NoRoom => json!({ "error": "Too many large requests, please try again later." }),
             Self::TooLarge => json!({ "error": "Request body too large" }),
             Self::Internal => json!({ "error": "Internal server error" }),
-        }
+        };
+        body.to_string()
     }
 
     /// The whole answer.
@@ -125,7 +129,7 @@ impl Refusal {
         // What a client still sends is not read.
         let close = matches!(self, Self::TooLarge | Self::TooSlow);
         let retry = matches!(self, Self::NoRoom);
-        let mut response = answer(status, self.body().to_string());
+        let mut response = answer(status, self.body());
         let headers = response.headers_mut();
         if challenge {
             let value = HeaderValue::from_static("Bearer");
@@ -148,6 +152,13 @@ impl From<Foreign> for Refusal {
             Foreign::Content => Self::MalformedJson,
         }
     }
+}
+
+/// Why a change is refused, and the task as it is.
+#[derive(Serialize)]
+struct Conflict {
+    error: &'static str,
+    task: Box<Task<Raw>>,
 }
 
 /// A JSON answer.

@@ -4,16 +4,12 @@ use axum::http::HeaderMap;
 use colony_api::runs::{DataPage, List, Pagination, Run, RunData, Task, Time};
 use colony_core::time::Timestamp;
 use colony_engine::ledger::{DataRow, Page, RunRow, TaskRow};
-use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::settings::{
     DataTotal, DialectSetting, ListEnvelope, RunsApiSettings, TimestampsSetting,
 };
-
-/// JSON as it was stored.
-pub(super) type Raw = Box<RawValue>;
+use super::splice::Raw;
+pub(super) use super::splice::text;
 
 /// How answers look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +64,10 @@ impl View {
             id: row.id.to_string(),
             org_id: row.org_id,
             status: row.status,
-            input_data: raw(row.input),
-            output_data: row.output.map(raw),
-            error_data: row.error.map(raw),
-            metadata: row.metadata.map(raw),
+            input_data: Raw::new(row.input),
+            output_data: row.output.map(Raw::new),
+            error_data: row.error.map(Raw::new),
+            metadata: row.metadata.map(Raw::new),
             total_tasks: row.total_tasks,
             completed_tasks: row.completed_tasks,
             failed_tasks: row.failed_tasks,
@@ -92,10 +88,10 @@ impl View {
             org_id: row.org_id,
             kind: row.kind,
             status: row.status,
-            input_data: raw(row.input),
-            output_data: row.output.map(raw),
-            error_data: row.error.map(raw),
-            metadata: row.metadata.map(raw),
+            input_data: Raw::new(row.input),
+            output_data: row.output.map(Raw::new),
+            error_data: row.error.map(Raw::new),
+            metadata: row.metadata.map(Raw::new),
             retry_count: row.marks.retry_count,
             max_retries: row.max_retries,
             created_at: self.time(row.created_at),
@@ -108,12 +104,6 @@ impl View {
         }
     }
 
-    /// A task inside of another answer.
-    pub(super) fn task_value(self, row: TaskRow) -> Value {
-        // A value nested too deeply to be parsed again is left out.
-        serde_json::to_value(self.task(row)).unwrap_or_default()
-    }
-
     /// An entry of run data.
     pub(super) fn data(self, row: DataRow) -> RunData<Raw> {
         RunData {
@@ -122,9 +112,9 @@ impl View {
             task_id: row.task_id.to_string(),
             org_id: row.org_id,
             key: row.key,
-            value: raw(row.value),
+            value: Raw::new(row.value),
             tags: row.tags,
-            metadata: row.metadata.map(raw),
+            metadata: row.metadata.map(Raw::new),
             created_at: self.time(row.created_at),
             updated_at: self.time(row.updated_at),
         }
@@ -163,18 +153,4 @@ impl View {
             },
         }
     }
-}
-
-/// Stored JSON, as it is.
-fn raw(text: String) -> Raw {
-    RawValue::from_string(text).unwrap_or_else(|error| {
-        tracing::error!(%error, "a stored JSON value is not JSON");
-        RawValue::NULL.to_owned()
-    })
-}
-
-/// The text of an answer.
-pub(super) fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value)
-        .expect("the types of answers serialize: their keys are text and nothing in them fails")
 }

@@ -41,6 +41,23 @@ both_databases! {
         });
     }
 
+    /// Keys to which serialization libraries give a meaning are keys like all others.
+    fn parameters_pass_unchanged(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            kit.save(TWO).await;
+            let raw = "$serde_json::private::RawValue";
+            let params = json!({
+                "a": {raw: "{\"b\":1}"}, "b": {raw: 7}, "c": [{raw: "no json"}], "d": {"": {raw: "1"}},
+                "e": {"$serde_json::private::Number": "1e5"},
+            });
+            let request = kit.submit(&json!({"job_type": "two", "params": params})).await;
+            assert_eq!(request["params"], params);
+            let id = request["id"].as_str().unwrap();
+            assert_eq!(kit.request(id).await["params"], params);
+        });
+    }
+
     fn every_member_that_a_client_may_set_is_kept(store) {
         block_on(async {
             let kit = Kit::new(&store).await;

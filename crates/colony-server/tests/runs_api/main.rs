@@ -15,4 +15,5 @@ mod runs;
 mod support;
 mod tasks;
 mod transport;
+mod unchanged;
 mod worker;

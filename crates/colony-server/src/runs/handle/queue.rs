@@ -11,7 +11,8 @@ use super::once::{perform, respond};
 use super::task::{ITEMS, lease_of, task_change};
 use super::{Answer, Call};
 use crate::runs::check::{Fields, Length, NAME};
-use crate::runs::render::{Raw, View, text};
+use crate::runs::render::{View, text};
+use crate::runs::splice::Raw;
 use crate::runs::state::RunsState;
 
 /// Tasks in one claim.

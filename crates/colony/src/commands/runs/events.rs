@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use anyhow::Context as _;
 use colony_api::runs_client::{Event, EventKind};
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::super::{Common, block_on, to_json};
 use super::find;
@@ -59,18 +56,9 @@ impl Object {
 
     /// The event as a line of JSON.
     fn line(&self, event_id: &str) -> anyhow::Result<String> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            event: &'static str,
-            id: &'a str,
-            data: &'a RawValue,
-        }
-        let data = serde_json::from_str(&self.json).context("failed to read our own JSON")?;
-        to_json(&Line {
-            event: self.kind,
-            id: event_id,
-            data,
-        })
+        let (kind, id) = (to_json(&self.kind)?, to_json(&event_id)?);
+        let data = &self.json;
+        Ok(format!(r#"{{"event":{kind},"id":{id},"data":{data}}}"#))
     }
 }
 
