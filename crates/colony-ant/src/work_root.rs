@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use colony_core::id::{AttemptRef, TaskId};
 use rustix::process::Pid;
 
-use crate::sweep::{self, Stray};
-use yard::{Place, Stamp, Yard};
+use crate::sweep;
+use yard::{Stamp, Yard};
 
 const LOCK: &str = ".lock";
 
@@ -82,10 +82,6 @@ impl WorkRoot {
         Ok(root)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// A second handle to the lock: it is held until both are closed.
     pub(crate) fn lock(&self) -> io::Result<File> {
         self.lock.try_clone()
@@ -114,39 +110,6 @@ impl WorkRoot {
             stamp: None,
         }
     }
-
-    /// Looks for processes that belong to attempts. Blocks.
-    pub(crate) fn scan(&self) -> Scan {
-        let start = thread_time();
-        let rested = self.yard.resting();
-        let strays = sweep::find(&self.path);
-        Scan {
-            strays,
-            rested,
-            took: thread_time().saturating_sub(start),
-        }
-    }
-
-    /// Whether an attempt's directory can be had without making one.
-    pub(crate) fn has_spare(&self) -> bool {
-        !self.yard.is_empty()
-    }
-
-    /// The processes that a scan found and that should not be there were killed: the directories
-    /// that were put aside before it may be used again.
-    pub(crate) fn settle(&self, rested: Vec<Place>) {
-        self.yard.offer(rested);
-    }
-}
-
-/// A look at all processes.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    /// Every process that belongs to any attempt, also to those that run.
-    pub(crate) strays: Vec<Stray>,
-    pub(crate) rested: Vec<Place>,
-    /// The CPU time that it took.
-    pub(crate) took: Duration,
 }
 
 /// The directory of an attempt.
@@ -190,9 +153,10 @@ impl Site {
         self.base.join(name)
     }
 
-    /// Removes all of it, or keeps it for another attempt when nothing is in it.
-    pub(crate) async fn remove(self) {
-        if self.yard.give(&self.base, self.stamp) {
+    /// Removes all of it, or keeps it for another attempt when nothing is in it and nothing that was
+    /// started in it is left.
+    pub(crate) async fn remove(self, is_left_alone: bool) {
+        if is_left_alone && self.yard.give(&self.base, self.stamp) {
             return;
         }
         let removal = tokio::task::spawn_blocking(move || {
@@ -202,12 +166,6 @@ impl Site {
             tracing::warn!(path = %path.display(), %error, "cannot remove attempt directory");
         }
     }
-}
-
-/// CPU time of this thread.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Only what is named like an attempt is ever removed, should someone name the wrong directory.
@@ -338,7 +296,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join("file"), "x").unwrap();
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
-        site.clone().remove().await;
+        site.clone().remove(true).await;
         assert!(!site.base.exists());
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::capture::Capture;
-use crate::executor::{Event, Session, Stop};
+use crate::executor::{Event, Session, StartError, Stop};
 use crate::log::Log;
 use crate::stop::{Level, StopSignal, Wish};
 
@@ -21,6 +21,8 @@ pub(super) enum CommandEnd {
     TimedOut(ExitStatus),
     /// Because of a wish of this strength.
     Stopped(Level),
+    /// Not at all: it could not be started.
+    NotStarted(StartError),
     /// Its end could not be learned.
     Lost(std::io::Error),
 }
@@ -82,6 +84,7 @@ impl Watch<'_> {
                     self.log.finish_item(self.capture);
                     return end(status, stopping);
                 }
+                Happening::Event(Event::NotStarted(error)) => return CommandEnd::NotStarted(error),
                 Happening::Event(Event::Lost(error)) => return CommandEnd::Lost(error),
                 Happening::Room => self.send_chunk(),
                 Happening::Wish(wish) => stopping = Some(self.obey(&wish, stopping)),

@@ -81,6 +81,12 @@ impl TaskWork {
             Ok(End::Ended(output)) => report::of_output(task, options, &output),
             Ok(End::Stopped(None)) => return (None, Ended::Stopped),
             Ok(End::Stopped(change)) => return (change, Ended::GivenBack),
+            Err(error) if colony_reaper::is_want(&error) => {
+                tracing::warn!(task.id, %error, "no room for a command on this host");
+                // Others have time to take it, and this host to recover.
+                tokio::time::sleep(AFTER_FAILURE).await;
+                return (Some(report::give_back()), Ended::GivenBack);
+            }
             Err(error) => report::of_failure(task, options, &error),
         };
         match change.status {
