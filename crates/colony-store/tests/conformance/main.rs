@@ -1,6 +1,7 @@
 //! What a store promises, checked on both databases.
 
 mod groups;
+mod lists;
 mod many;
 mod opening;
 mod plans;
