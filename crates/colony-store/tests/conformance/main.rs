@@ -2,6 +2,7 @@
 
 mod faults;
 mod groups;
+mod lists;
 mod many;
 mod opening;
 mod plans;
