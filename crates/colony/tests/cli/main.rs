@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod drain;
 mod examples;
+mod hostile;
 mod keys;
 mod kill;
 mod kit;
