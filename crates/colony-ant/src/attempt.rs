@@ -11,6 +11,7 @@ mod capture;
 mod command;
 mod finish;
 mod phase;
+mod shown;
 mod stage;
 mod upload;
 

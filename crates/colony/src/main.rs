@@ -6,6 +6,7 @@
 //! | [`exit`] | the exit codes, and problems that lead to them |
 //! | [`settings`] | flag, variable, file or default: one value each |
 //! | [`output`] | data to stdout, talk to stderr |
+//! | [`logging`] | the log, one line for each event |
 //! | [`data_dir`] | the directory of a colony and its small files |
 //! | [`colony`] | wiring: store, objects, engine and embedded ant, and their end |
 //! | [`signals`] | being asked to end, and being asked again |
@@ -19,6 +20,7 @@ mod colony;
 mod commands;
 mod data_dir;
 mod exit;
+mod logging;
 mod output;
 mod progress;
 mod settings;

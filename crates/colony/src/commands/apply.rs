@@ -35,7 +35,7 @@ async fn store(queen: &Queen, source: &Source) -> Result<bool, Problem> {
         }
         Err(error) => return Err(client::problem(error)),
     };
-    let (name, job) = (&source.name, &saved.definition.job_type);
+    let (name, job) = (&source.name, output::plain(&saved.definition.job_type));
     let done = if saved.created {
         "is new"
     } else {
@@ -46,7 +46,7 @@ async fn store(queen: &Queen, source: &Source) -> Result<bool, Problem> {
         let (line, column) = (warning.line, warning.column);
         output::talk(&format!(
             "{name}:{line}:{column}: warning: {}",
-            warning.message
+            output::plain(&warning.message)
         ));
     }
     Ok(true)

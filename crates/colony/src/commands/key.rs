@@ -68,7 +68,7 @@ async fn create(ledger: &Ledger, args: &KeyCreateArgs) -> Result<Exit, Problem> 
         "key {} acts for {}; it is not shown again",
         row.id, row.org_id
     ));
-    output::data(&text);
+    output::exact(&text);
     Ok(Exit::Completed)
 }
 
@@ -90,7 +90,7 @@ async fn list(ledger: &Ledger, args: &KeyListArgs) -> Result<Exit, Problem> {
         .context("failed to list the keys")?;
     if args.json {
         let keys: Vec<_> = keys.iter().map(shown).collect();
-        output::data(&json!(keys).to_string());
+        output::exact(&json!(keys).to_string());
         return Ok(Exit::Completed);
     }
     let mut table = Table::new();
@@ -104,9 +104,9 @@ async fn list(ledger: &Ledger, args: &KeyListArgs) -> Result<Exit, Problem> {
         let (id, made) = (key.id.to_string(), key.created_at.to_string());
         table.add_row([
             &id,
-            &key.org_id,
-            &key.environment,
-            &key.name,
+            &output::plain(&key.org_id),
+            &output::plain(&key.environment),
+            &output::plain(&key.name),
             state,
             &made,
             &expires,

@@ -52,8 +52,8 @@ async fn run(ledger: &Ledger, options: &WorkerOptions) -> Result<Exit, Problem> 
     let signals = Signals::listen()?;
     output::talk(&format!(
         "{} does {} for {}",
-        options.worker_id,
-        options.types.join(", "),
+        output::plain(&options.worker_id),
+        output::plain(&options.types.join(", ")),
         ledger.url
     ));
     let (stop, stopped) = watch::channel(Stop::No);

@@ -6,6 +6,7 @@ mod commands;
 mod drain;
 mod examples;
 mod faults;
+mod hostile;
 mod keys;
 mod kill;
 mod kit;
