@@ -46,6 +46,7 @@ mod artifacts;
 mod attempt;
 mod config;
 mod dependencies;
+pub mod descriptors;
 mod digest;
 mod environment;
 mod executor;

@@ -19,6 +19,7 @@ use std::io::{self, PipeWriter};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 
+use crate::descriptors;
 use crate::executor::{Description, Event, Executor, Place, Session, StartError, Stop, Stream};
 use crate::groups::{self, Groups};
 use crate::reaper::Ledger;
@@ -120,6 +121,7 @@ impl ShellSession {
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(group) = group {
+            descriptors::give_back(group);
             self.groups.add(group);
         }
         self.running = Some(Running {

@@ -23,6 +23,7 @@ use crate::signals::Signals;
 pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.flags(), Profile::Queen)?;
     settings.check_queen().or_bad_input()?;
+    super::raise_open_files();
     super::block_on(serve(&settings))
 }
 
