@@ -82,6 +82,10 @@ impl WorkRoot {
         Ok(root)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A second handle to the lock: it is held until both are closed.
     pub(crate) fn lock(&self) -> io::Result<File> {
         self.lock.try_clone()

@@ -23,9 +23,11 @@
 //! | `reaper` | the owner's end of one: start, stop, learn the end, close |
 //! | `serve` | the reaper's own life |
 //! | `wire` | the messages between them |
+//! | `descriptors` | how many files the owner and its commands may open |
 //! | `process` | looking at processes, and killing the one that was looked at |
 
 mod command;
+pub mod descriptors;
 mod pool;
 pub mod process;
 mod reaper;

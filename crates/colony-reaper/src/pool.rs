@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, WaitOptions};
 use tokio::process::{Child, Command};
 
+use crate::descriptors;
 use crate::process;
 use crate::reaper::Reaper;
 use crate::wire::Wire;
@@ -167,6 +168,7 @@ impl Reapers {
         let number = child.id().and_then(|id| i32::try_from(id).ok());
         let number = number.unwrap_or_default();
         state.all.insert(number);
+        descriptors::give_back(Pid::from_raw(number));
         Ok((wire, ReaperChild { child, number }))
     }
 

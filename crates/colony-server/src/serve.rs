@@ -198,7 +198,7 @@ impl Guest {
     async fn silent(&self) {
         tokio::time::sleep(self.head_timeout).await;
         if self.seat.was_called() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -206,7 +206,7 @@ impl Guest {
     async fn incomplete(&self) {
         tokio::time::sleep(ARRIVAL_TIMEOUT).await;
         if !self.seat.is_waiting() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -81,6 +81,13 @@ impl Common {
     }
 }
 
+/// Lets a colony in this process open as many files as it may: connections and tasks need them.
+fn raise_open_files() {
+    if let Err(error) = colony_reaper::descriptors::raise() {
+        tracing::warn!("failed to raise the limit of open files: {error}");
+    }
+}
+
 /// An answer as the API gives it.
 fn to_json(value: &impl serde::Serialize) -> anyhow::Result<String> {
     serde_json::to_string(value).context("failed to write the answer as JSON")

@@ -27,6 +27,7 @@ const ABANDON_MAX: Duration = Duration::from_secs(3);
 pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.flags(), Profile::Queen)?;
     settings.check_queen().or_bad_input()?;
+    super::raise_open_files();
     super::block_on(serve(&settings))
 }
 
@@ -47,6 +48,8 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     let auth = if settings.auth { Auth::On } else { Auth::Off };
     let mut state = ServerState::new(running.engine().clone(), auth);
     state.runs = Some(runs);
+    state.hosts.clone_from(&settings.http.hosts);
+    state.limits = settings.http.limits.clone();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(colony_server::serve(listener, state, async {
         // A dropped sender means the same: the end.

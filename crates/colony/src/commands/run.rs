@@ -34,6 +34,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<Exit, Problem> {
         // This ant is alone: whatever the job asks for, it is here or nowhere.
         ant.tags = vec!["*".to_owned()];
     }
+    super::raise_open_files();
     let style = if args.json { Style::Json } else { Style::Text };
     super::block_on(run_job(job, &settings, style))
 }

@@ -1,35 +1,36 @@
 //! Settings of the HTTP server that both APIs share.
 
-use super::parse::{number_or_none, words};
+use colony_server::ServerLimits;
+
+use super::parse::{number, words};
 use super::reader::Reader;
 use super::table::{HTTP_BODIES, HTTP_CONNECTIONS, HTTP_HOSTS, HTTP_PER_ADDRESS};
 
-/// The smallest body budget: one body of the Runs API.
-const BODIES_BYTES_MIN: u64 = 10 * 1024 * 1024;
+/// The smallest budget for bodies: the largest body of either API, and what it is parsed into.
+const BODIES_BYTES_MIN: usize = 64 << 20;
 
-/// Limits of the HTTP server; none = the server's own.
+/// How the HTTP server is called, and how much of it callers may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HttpSettings {
     /// Names under which clients may reach it beside its addresses.
     pub(crate) hosts: Vec<String>,
-    /// Open connections.
-    pub(crate) connections_max: Option<u32>,
-    /// Open connections of one address.
-    pub(crate) connections_per_address_max: Option<u32>,
-    /// Bytes of bodies in memory.
-    pub(crate) bodies_bytes_max: Option<u64>,
+    /// Bounds on connections and bodies.
+    pub(crate) limits: ServerLimits,
 }
 
 impl Reader<'_> {
     pub(super) fn http(&mut self) -> anyhow::Result<HttpSettings> {
-        let count = |text: &str| number_or_none(text, 1..=u32::MAX);
+        let count = |text: &str| number(text, 1..=usize::MAX);
         Ok(HttpSettings {
             hosts: self.read(&HTTP_HOSTS, hosts)?,
-            connections_max: self.read(&HTTP_CONNECTIONS, count)?,
-            connections_per_address_max: self.read(&HTTP_PER_ADDRESS, count)?,
-            bodies_bytes_max: self.read(&HTTP_BODIES, |text| {
-                number_or_none(text, BODIES_BYTES_MIN..=u64::MAX)
-            })?,
+            limits: ServerLimits {
+                connections_max: self.read(&HTTP_CONNECTIONS, count)?,
+                connections_per_address_max: self.read(&HTTP_PER_ADDRESS, count)?,
+                bodies_bytes_max: self.read(&HTTP_BODIES, |text| {
+                    number(text, BODIES_BYTES_MIN..=usize::MAX)
+                })?,
+                ..ServerLimits::default()
+            },
         })
     }
 }

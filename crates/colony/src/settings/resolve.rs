@@ -41,7 +41,6 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) listen: SocketAddr,
     pub(crate) auth: bool,
-    #[allow(dead_code, reason = "the server is given it where it starts")]
     pub(crate) http: HttpSettings,
     pub(crate) ant: Option<AntSettings>,
     pub(crate) drain_grace: Duration,

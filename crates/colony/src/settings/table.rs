@@ -92,14 +92,14 @@ settings! {
         "names, separated by commas, under which clients may reach the queen beside the address \
          that it listens on, such as colony.example.org behind a proxy"
     HTTP_CONNECTIONS "http.connections_max" "COLONY_HTTP_CONNECTIONS_MAX"
-        (Words("as many as the limit of open files allows"))
-        "how many connections may be open at once"
+        (Text("10000"))
+        "how many connections may be open at once; never more than half of the files that the queen may open"
     HTTP_PER_ADDRESS "http.connections_per_address_max" "COLONY_HTTP_CONNECTIONS_PER_ADDRESS_MAX"
-        (Words("half of `http.connections_max`"))
-        "how many connections one address may have open at once"
+        (Text("7500"))
+        "how many of them one address may have; never more than three quarters of all"
     HTTP_BODIES "http.bodies_bytes_max" "COLONY_HTTP_BODIES_BYTES_MAX"
-        (Words("128 MiB"))
-        "how many bytes of request bodies may be in memory at once; more are answered 503"
+        (Text("268435456"))
+        "how many bytes the bodies of running calls may take, with what they are parsed into; more are answered 503"
     ANT_ENABLED "ant.enabled" "COLONY_ANT_ENABLED" (Text("on"))
         "on or off: whether the queen has an ant inside"
     ANT_METHODS "ant.methods" "COLONY_ANT_METHODS" (Text("SHELL"))

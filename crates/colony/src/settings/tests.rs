@@ -23,13 +23,13 @@ const OWN: &[Case] = &[
         s.http.hosts == ["a.b", "c:1"]
     }),
     ("http.connections_max", "7", |s| {
-        s.http.connections_max == Some(7)
+        s.http.limits.connections_max == 7
     }),
     ("http.connections_per_address_max", "7", |s| {
-        s.http.connections_per_address_max == Some(7)
+        s.http.limits.connections_per_address_max == 7
     }),
-    ("http.bodies_bytes_max", "20000000", |s| {
-        s.http.bodies_bytes_max == Some(20_000_000)
+    ("http.bodies_bytes_max", "80000000", |s| {
+        s.http.limits.bodies_bytes_max == 80_000_000
     }),
     ("ant.enabled", "'off'", |s| s.ant.is_none()),
     ("ant.methods", "['shell']", |s| {
