@@ -198,7 +198,7 @@ fn bad_values_of_the_apis_are_refused_with_the_rule() {
             "''",
             "give 1 to 255 characters",
         ),
-        ("http.bodies_bytes_max", "1", "give a number from 10485760"),
+        ("http.bodies_bytes_max", "1", "give a number from 67108864"),
         ("http.connections_max", "0", "give a number from 1"),
         ("http.hosts", "['http://a']", "is no host"),
     ] {
