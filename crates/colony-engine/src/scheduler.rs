@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use colony_core::id::{DefinitionId, RunId};
 use colony_core::job::{Event, JobError, JobRun, Phase};
-use colony_core::plan::TaskPlan;
+use colony_core::plan::{DEFAULT_MAX_CONCURRENCY, TaskPlan};
 use colony_core::state::JobState;
 use colony_core::time::Timestamp;
 use colony_core::{error_code, method::Method};
@@ -197,8 +197,7 @@ impl Round<'_> {
             return Some(format!("definition {} is {word}", row.job_type));
         }
         if slots == 0 {
-            let max = row.max_concurrency;
-            return Some(format!("all {max} slots of {} are taken", row.job_type));
+            return Some(no_slot(row.max_concurrency, compiled));
         }
         let needs_ant = |task: &&TaskPlan| !matches!(task.method, Method::Manual | Method::Worker);
         let mut tasks = compiled.plan.tasks.iter().filter(needs_ant);
@@ -341,6 +340,15 @@ impl Round<'_> {
             JobError::new(error_code::FILTERED_JOB, message)
         }))
     }
+}
+
+/// People meet the bound without ever having set it: it is named, and where it came from.
+fn no_slot(max: u32, compiled: &Compiled) -> String {
+    let origin = match compiled.definition.max_concurrency {
+        Some(_) => String::new(),
+        None => format!(", {DEFAULT_MAX_CONCURRENCY} unless set"),
+    };
+    format!("waits for a free slot: {max} of {max} in use (max_concurrency{origin})")
 }
 
 fn no_ant_for(task: &TaskPlan) -> String {

@@ -31,7 +31,9 @@ fn home_with_jobs() -> (Home, Queen) {
         .colony(&["apply", "greet.yaml", "wait.yaml"])
         .with_code(0);
     assert!(
-        ended.out.contains("greet.yaml: greet is new"),
+        ended
+            .out
+            .contains("greet.yaml: greet is new; at most 3 at once"),
         "{}",
         ended.out
     );
