@@ -28,6 +28,9 @@ use crate::state::ServerState;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long what a call still lacks may take to arrive then.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The largest head of a call, and about the largest buffer of a connection: whoever is at the
+/// other end may be a stranger.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Pause after a connection could not be accepted, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -158,6 +161,8 @@ impl Guest {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.idle_timeout)
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         tokio::pin!(connection);

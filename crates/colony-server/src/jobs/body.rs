@@ -22,8 +22,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much memory each byte of a body is expected to take: its text, that of the values made of
 /// it, and that of the row.
 const EXPANSION: usize = 4;
-/// What each value takes beside its text.
+/// What each value takes beside its text, and each object, however small: it is a tree.
 const VALUE_BYTES: usize = 64;
+const OBJECT_BYTES: usize = 640;
 
 /// A body, and the memory that it and what is made of it may take: keep it until the answer.
 pub(super) struct Whole {
@@ -48,7 +49,7 @@ pub(super) async fn read(
     let bytes = body::read(&mut share, &head.headers, body, bounds).await;
     let bytes = bytes.map_err(|error| refusal(error, limit, too_large))?;
     // Many small values take far more memory than their text.
-    let expected = EXPANSION * bytes.len() + VALUE_BYTES * values(&bytes);
+    let expected = EXPANSION * bytes.len() + values(&bytes);
     (share.grow_to(expected)).map_err(|error| refusal(error.into(), limit, too_large))?;
     Ok(Whole {
         bytes,
@@ -76,10 +77,14 @@ fn refusal(error: BodyError, limit: usize, too_large: Class) -> ApiError {
     }
 }
 
-/// About how many values a text has.
+/// About how much memory the values of a text take beside their text.
 fn values(text: &[u8]) -> usize {
-    let separates = |byte: &&u8| matches!(byte, b',' | b':' | b'[' | b'{' | b'\n');
-    text.iter().filter(separates).count()
+    let sizes = text.iter().map(|byte| match byte {
+        b'{' => OBJECT_BYTES,
+        b',' | b':' | b'[' | b'\n' => VALUE_BYTES,
+        _ => 0,
+    });
+    sizes.sum()
 }
 
 fn too_large_error(limit: usize, class: Class) -> ApiError {

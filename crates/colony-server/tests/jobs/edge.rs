@@ -188,6 +188,18 @@ both_databases! {
         });
     }
 
+    fn heads_are_bounded(store) {
+        block_on(async {
+            let kit = Kit::with_auth(&store).await;
+            for (bytes, expected) in [(60 << 10, 404), (80 << 10, 431)] {
+                let long = "x".repeat(bytes);
+                let text = format!("GET /api/v1/{long} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+                let mut stream = sent(kit.address, &text).await;
+                assert_eq!(status(&mut stream).await, expected, "{bytes}");
+            }
+        });
+    }
+
     /// Neither half a head nor half a body holds up the end, whoever sends it.
     fn half_calls_do_not_delay_the_end(store) {
         block_on(async {
