@@ -1,7 +1,10 @@
 //! Entries of run data as text. Their JSON goes from the row into the answer as it is: it was
 //! checked when it was written.
 
-use colony_api::runs::Pagination;
+use std::fmt::{Display, Write as _};
+
+use colony_api::runs::{Pagination, Time};
+use colony_core::time::Timestamp;
 use colony_engine::ledger::FoundData;
 
 use super::{View, text};
@@ -13,44 +16,67 @@ const ENTRY: usize = 320;
 pub(super) fn data_page(view: View, entries: &[FoundData], pagination: Pagination) -> String {
     let stored = |entry: &FoundData| ENTRY + entry.key.len() + entry.value.len() + entry.tags.len();
     let size: usize = entries.iter().map(stored).sum();
-    let mut page = String::with_capacity(size + ENTRY);
-    page.push_str(r#"{"data":["#);
+    let mut page = Text(String::with_capacity(size + ENTRY));
+    page.stored(r#"{"data":["#);
     for (index, entry) in entries.iter().enumerate() {
         if index > 0 {
-            page.push(',');
+            page.stored(",");
         }
-        push_entry(&mut page, view, entry);
+        page.entry(view, entry);
     }
-    page.push_str(r#"],"pagination":"#);
-    page.push_str(&text(&pagination));
-    page.push('}');
-    page
+    page.stored(r#"],"pagination":"#);
+    page.stored(&text(&pagination));
+    page.stored("}");
+    page.0
 }
 
-fn push_entry(page: &mut String, view: View, entry: &FoundData) {
-    let mut member = |name: &str, json: &str| {
-        page.push_str(name);
-        page.push_str(json);
-    };
-    member(r#"{"id":"#, &text(&entry.id));
-    member(r#","runId":"#, &text(&entry.run_id));
-    member(r#","taskId":"#, &text(&entry.task_id));
-    member(r#","orgId":"#, &text(&entry.org_id));
-    member(r#","key":"#, &text(&entry.key));
-    member(r#","value":"#, &entry.value);
-    member(r#","tags":"#, &entry.tags);
-    let metadata = entry.metadata.as_deref().unwrap_or("null");
-    member(r#","metadata":"#, metadata);
-    member(r#","createdAt":"#, &text(&view.time(entry.created_at)));
-    member(r#","updatedAt":"#, &text(&view.time(entry.updated_at)));
-    member("}", "");
+/// An answer that grows.
+struct Text(String);
+
+impl Text {
+    fn entry(&mut self, view: View, entry: &FoundData) {
+        self.plain(r#"{"id":""#, &entry.id);
+        self.plain(r#"","runId":""#, &entry.run_id);
+        self.plain(r#"","taskId":""#, &entry.task_id);
+        self.stored(r#"","orgId":"#);
+        self.stored(&text(&entry.org_id));
+        self.stored(r#","key":"#);
+        self.stored(&text(&entry.key));
+        self.stored(r#","value":"#);
+        self.stored(&entry.value);
+        self.stored(r#","tags":"#);
+        self.stored(&entry.tags);
+        self.stored(r#","metadata":"#);
+        self.stored(entry.metadata.as_deref().unwrap_or("null"));
+        self.time(r#","createdAt":"#, view, entry.created_at);
+        self.time(r#","updatedAt":"#, view, entry.updated_at);
+        self.stored("}");
+    }
+
+    /// JSON as it is.
+    fn stored(&mut self, json: &str) {
+        self.0.push_str(json);
+    }
+
+    /// An id: nothing in it has to be escaped.
+    fn plain(&mut self, before: &str, id: &impl Display) {
+        // Writing into a text does not fail.
+        let _ = write!(self.0, "{before}{id}");
+    }
+
+    fn time(&mut self, before: &str, view: View, time: Timestamp) {
+        self.stored(before);
+        let _ = match view.time(time) {
+            Time::Iso(time) => write!(self.0, "\"{time}\""),
+            Time::Millis(time) => write!(self.0, "{}", time.as_millis()),
+        };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use colony_api::runs::{DataPage, RunData};
     use colony_core::id::{RunDataId, RunId, TaskId};
-    use colony_core::time::Timestamp;
     use serde_json::{Value, json};
     use uuid::Uuid;
 
