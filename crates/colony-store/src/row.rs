@@ -89,6 +89,19 @@ impl Row {
         &self.cells
     }
 
+    /// The text of a column by position, taken out of the row: long texts are not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Row::get`].
+    pub(crate) fn take_text(&mut self, index: usize) -> Result<Option<String>, StoreError> {
+        match self.cells.get_mut(index) {
+            Some(Cell::Text(text)) => Ok(Some(std::mem::take(text))),
+            // Says what is wrong.
+            _ => self.get(index),
+        }
+    }
+
     /// An error that says that a column of this row makes no sense; for checks of domain types.
     pub fn misfit(&self, column: &str, problem: String) -> StoreError {
         StoreError::Value {

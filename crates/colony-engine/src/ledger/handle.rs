@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use colony_core::id::{IdSource, RunDataId, RunId, TaskId};
 use colony_core::time::{Clock, Timestamp};
-use colony_store::ledger::data::{self, DataQuery};
+use colony_store::ledger::data::{DataQuery, FoundData};
 use colony_store::ledger::list::{self, LedgerList};
 use colony_store::ledger::{DataRow, RunRow, TaskRow, run, task};
 use colony_store::{Page, Store};
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_tasks};
 use super::claim::{Claim, ClaimedTask};
 use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
-use super::data::{Delete, WriteData, check_run, delete_data, tag_data, write_data};
+use super::data::{Delete, WriteData, delete_data, query_data, tag_data, write_data};
 use super::desk::{Answer, Desk, DeskBell, Wish};
 use super::error::{LedgerError, Missing};
 use super::keys::KeyCache;
@@ -303,13 +303,10 @@ impl Ledger {
         org_id: &str,
         run_id: RunId,
         query: DataQuery,
-    ) -> Result<Page<DataRow>, LedgerError> {
+    ) -> Result<Page<FoundData>, LedgerError> {
         let org_id = org_id.to_owned();
         self.store()
-            .read(move |tx| {
-                check_run(tx, &org_id, run_id)?;
-                Ok(data::query_data(tx, run_id, &query)?)
-            })
+            .read(move |tx| query_data(tx, &org_id, run_id, &query))
             .await
     }
 

@@ -5,6 +5,7 @@
 //! whole rows are read by their ids.
 
 mod range;
+mod read;
 
 use colony_core::id::RunId;
 use colony_core::state::{RunStatus, TaskStatus};
@@ -16,7 +17,7 @@ use crate::error::StoreError;
 use crate::list::Page;
 use crate::row::Row;
 use crate::tx::Tx;
-use range::{Part, Scope};
+use range::{Part, Scope, Wanted};
 
 /// What a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,11 +79,15 @@ pub fn list_runs(tx: &mut Tx<'_>, list: &LedgerList) -> Result<Page<RunRow>, Sto
     let totals = count::totals(tx, RUNS.name, &list.org_id)?;
     let status = status.map(RunStatus::as_str);
     let total = totals.of(status);
-    let scope = Scope::Organization {
-        org_id: &list.org_id,
-        totals: &totals,
+    let wanted = Wanted {
+        dialect: tx.dialect(),
+        scope: Scope::Organization {
+            org_id: &list.org_id,
+            totals: &totals,
+        },
+        status,
     };
-    page(tx, &RUNS, list, (&scope, status), total, run)
+    page(tx, &RUNS, list, &wanted, total, run)
 }
 
 /// A page of tasks.
@@ -99,21 +104,31 @@ pub fn list_tasks(tx: &mut Tx<'_>, list: &LedgerList) -> Result<Page<TaskRow>, S
     let Some(run_id) = list.run_id else {
         let totals = count::totals(tx, TASKS.name, &list.org_id)?;
         let total = totals.of(status);
-        let scope = Scope::Organization {
-            org_id: &list.org_id,
-            totals: &totals,
+        let wanted = Wanted {
+            dialect: tx.dialect(),
+            scope: Scope::Organization {
+                org_id: &list.org_id,
+                totals: &totals,
+            },
+            status,
         };
-        return page(tx, &TASKS, list, (&scope, status), total, task);
+        return page(tx, &TASKS, list, &wanted, total, task);
     };
     let Some(tasks) = count::tasks_of_run(tx, &list.org_id, run_id)? else {
         return Ok(empty(0));
     };
-    let scope = scope_of_run(tx, list, run_id, status, tasks)?;
+    let wanted = Wanted {
+        dialect: tx.dialect(),
+        scope: scope_of_run(tx, list, run_id, status, tasks)?,
+        status,
+    };
     let total = match status {
         None => tasks,
-        Some(_) => count_run(tx, &scope, status)?,
+        Some(_) => (wanted.parts(SortBy::Created, false).iter())
+            .map(|part| part.count(tx, &TASKS))
+            .sum::<Result<_, _>>()?,
     };
-    page(tx, &TASKS, list, (&scope, status), total, task)
+    page(tx, &TASKS, list, &wanted, total, task)
 }
 
 fn empty<T>(total: u64) -> Page<T> {
@@ -166,20 +181,11 @@ fn ends_of_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<(Uuid, Uuid)>, S
     }
 }
 
-fn count_run(
-    tx: &mut Tx<'_>,
-    scope: &Scope<'_>,
-    status: Option<&'static str>,
-) -> Result<u64, StoreError> {
-    let parts = range::parts(scope, status, SortBy::Created, false);
-    parts.iter().map(|part| part.count(tx, &TASKS)).sum()
-}
-
 fn page<T>(
     tx: &mut Tx<'_>,
     table: &Table,
     list: &LedgerList,
-    (scope, status): (&Scope<'_>, Option<&'static str>),
+    wanted: &Wanted<'_>,
     total: u64,
     from_row: impl Fn(&Row) -> Result<T, StoreError>,
 ) -> Result<Page<T>, StoreError> {
@@ -194,7 +200,7 @@ fn page<T>(
         true => (!list.ascending, total - offset - limit),
         false => (list.ascending, offset),
     };
-    let parts = range::parts(scope, status, list.sort_by, ascending);
+    let parts = wanted.parts(list.sort_by, ascending);
     let found = find(tx, table, &parts, (offset, limit))?;
     let mut rows: Vec<T> = found.iter().map(from_row).collect::<Result<_, _>>()?;
     if backwards {

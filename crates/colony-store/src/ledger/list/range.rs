@@ -2,16 +2,15 @@
 //!
 //! Conditions are written so that there is one index to choose, whatever a planner guesses about
 //! tables that it knows too little of: `status || ''` and `COALESCE(run_id, run_id)` are columns
-//! that no index begins with, `started_at + 0` is an order that no index has.
+//! that no index begins with, `started_at + 0` is an order that no index has, and an order begins
+//! with the column that its index begins with.
 
 use colony_core::id::RunId;
 use uuid::Uuid;
 
-use super::{SortBy, Table};
-use crate::error::StoreError;
+use super::SortBy;
 use crate::ledger::count::Totals;
-use crate::row::Row;
-use crate::tx::Tx;
+use crate::tx::Dialect;
 use crate::value::Param;
 
 /// Whose rows are listed.
@@ -46,22 +45,35 @@ impl Scope<'_> {
     }
 }
 
-/// A part of an order: ranges of an index that are merged.
-pub(super) struct Part {
-    /// A condition for each range.
-    ranges: Vec<String>,
-    /// What the ranges are sorted by; `id` comes after it.
-    column: Option<&'static str>,
-    direction: &'static str,
-    /// What the conditions name.
-    params: Vec<Param<'static>>,
+/// A list without its page.
+pub(super) struct Wanted<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) scope: Scope<'a>,
+    /// One of the words of the table's statuses.
+    pub(super) status: Option<&'static str>,
 }
 
-/// Up to this offset whole rows are read on the way: fewer statements, and few rows too many.
-const NEAR: u64 = 100;
+/// A range of an index.
+pub(super) struct Range {
+    pub(super) condition: String,
+    /// What its index is sorted by before the order of the part.
+    pub(super) prefix: Option<&'static str>,
+}
+
+/// A part of an order: ranges that are merged.
+pub(super) struct Part {
+    pub(super) ranges: Vec<Range>,
+    /// What the ranges are sorted by; `id` comes after it.
+    pub(super) column: Option<&'static str>,
+    pub(super) direction: &'static str,
+    /// Whether all rows are sorted for want of an index.
+    pub(super) is_sorted: bool,
+    /// What the conditions name.
+    pub(super) params: Vec<Param<'static>>,
+}
 
 /// With at most so many rows of a status, all of their index entries are sorted by the start.
-const SORTED_MAX: u64 = 50_000;
+const SORTED_MAX: u64 = 20_000;
 
 /// Statuses whose rows have been started, as a rule.
 const STARTED: &[&str] = &["running", "completed", "failed", "cancelled"];
@@ -69,186 +81,142 @@ const STARTED: &[&str] = &["running", "completed", "failed", "cancelled"];
 /// Statuses whose rows have ended, as a rule.
 const ENDED: &[&str] = &["completed", "failed", "cancelled"];
 
-/// The parts of an order, first to last. Unset times count as the latest.
-pub(super) fn parts(
-    scope: &Scope<'_>,
-    status: Option<&'static str>,
-    sort_by: SortBy,
-    ascending: bool,
-) -> Vec<Part> {
-    let direction = if ascending { "ASC" } else { "DESC" };
-    let part = |ranges, column| Part {
-        ranges,
-        column,
-        direction,
-        params: scope.params(),
-    };
-    let mut parts = match sort_by {
-        SortBy::Created => vec![part(vec![all(scope, status)], None)],
-        SortBy::Started => {
-            let sorted = is_sorted(scope, status);
-            let column = if sorted {
-                "started_at + 0"
-            } else {
-                "started_at"
-            };
-            vec![
-                part(started(scope, status, sorted), Some(column)),
-                part(unset(scope, status, "started_at", STARTED), None),
-            ]
-        }
-        SortBy::Completed => vec![
-            part(completed(scope, status), Some("completed_at")),
-            part(unset(scope, status, "completed_at", ENDED), None),
-        ],
-    };
-    if !ascending {
-        parts.reverse();
-    }
-    parts.retain(|part| !part.ranges.is_empty());
-    parts
-}
-
-/// The rows of a list, as the index on ids has them.
-fn all(scope: &Scope<'_>, status: Option<&str>) -> String {
-    match (scope, status) {
-        (Scope::Organization { .. }, None) => "org_id = $1".to_owned(),
-        (Scope::Organization { .. }, Some(status)) => of_status(status),
-        (Scope::Run { .. }, None) => "run_id = $1".to_owned(),
-        (Scope::Run { .. }, Some(status)) => {
-            format!("run_id = $1 AND status || '' = '{status}'")
-        }
-        (Scope::LargeRun { .. }, status) => format!(
-            "{} AND id >= $3 AND id <= $4 AND COALESCE(run_id, run_id) = $2",
-            of_status(status.unwrap_or_default())
-        ),
-    }
-}
-
-fn of_status(status: &str) -> String {
-    format!("org_id = $1 AND status = '{status}'")
-}
-
-/// Whether the starts of a status are sorted, rather than its rows found among all starts.
-fn is_sorted(scope: &Scope<'_>, status: Option<&str>) -> bool {
-    match (scope, status) {
-        (Scope::Organization { totals, .. }, Some(status)) => totals.of(Some(status)) <= SORTED_MAX,
-        (Scope::Organization { .. }, None) => false,
-        (Scope::Run { .. } | Scope::LargeRun { .. }, _) => true,
-    }
-}
-
-fn started(scope: &Scope<'_>, status: Option<&'static str>, sorted: bool) -> Vec<String> {
-    let found_among_all = match (scope, status) {
-        (Scope::Organization { .. }, Some(status)) if !sorted => {
-            Some(format!("org_id = $1 AND status || '' = '{status}'"))
-        }
-        _ => None,
-    };
-    let rows = found_among_all.unwrap_or_else(|| all(scope, status));
-    vec![format!("{rows} AND started_at IS NOT NULL")]
-}
-
-fn completed(scope: &Scope<'_>, status: Option<&'static str>) -> Vec<String> {
-    let set = |rows: String| format!("{rows} AND completed_at IS NOT NULL");
-    match scope {
-        Scope::Organization { totals, .. } => {
-            statuses(totals, status).map(of_status).map(set).collect()
-        }
-        Scope::Run { .. } | Scope::LargeRun { .. } => vec![set(all(scope, status))],
-    }
-}
-
-/// Rows without a time. Where the status promises one, an index of their own has them.
-fn unset(
-    scope: &Scope<'_>,
-    status: Option<&'static str>,
-    column: &str,
-    promised: &[&str],
-) -> Vec<String> {
-    let Scope::Organization { totals, .. } = scope else {
-        return vec![format!("{} AND {column} IS NULL", all(scope, status))];
-    };
-    let range = |status: &str| {
-        let rows = format!("{} AND {column} IS NULL", of_status(status));
-        match promised.contains(&status) {
-            true => format!("{rows} AND status IN ('{}')", promised.join("', '")),
-            false => rows,
-        }
-    };
-    statuses(totals, status).map(range).collect()
-}
-
-fn statuses<'t>(totals: &'t Totals, only: Option<&'static str>) -> impl Iterator<Item = &'t str> {
-    (totals.statuses()).filter(move |status| only.is_none_or(|only| only == *status))
-}
-
-impl Part {
-    /// How many rows it has. Counted, but in the index alone.
-    pub(super) fn count(&self, tx: &mut Tx<'_>, table: &Table) -> Result<u64, StoreError> {
-        let table = table.name;
-        let mut total = 0;
-        for range in &self.ranges {
-            let sql = format!("SELECT COUNT(*) FROM {table} WHERE {range}");
-            let rows = tx.query_params(&sql, &self.params)?;
-            let count: i64 = rows.first().map_or(Ok(0), |row| row.get(0))?;
-            total += count.unsigned_abs();
-        }
-        Ok(total)
-    }
-
-    /// Its rows from an offset on.
-    pub(super) fn rows(
-        &self,
-        tx: &mut Tx<'_>,
-        table: &Table,
-        (offset, limit): (u64, u64),
-    ) -> Result<Vec<Row>, StoreError> {
-        let mut params = self.params.clone();
-        let mut page = format!("LIMIT {limit}");
-        if offset > 0 {
-            params.push(Param::Int(i64::try_from(offset).unwrap_or(i64::MAX)));
-            page.push_str(&format!(" OFFSET ${}", params.len()));
-        }
-        let order = match self.column {
-            Some(column) => format!("{column} {0}, id {0}", self.direction),
-            None => format!("id {}", self.direction),
+impl Wanted<'_> {
+    /// The parts of an order, first to last. Unset times count as the latest.
+    pub(super) fn parts(&self, sort_by: SortBy, ascending: bool) -> Vec<Part> {
+        let part = |ranges, column| Part {
+            ranges,
+            column,
+            direction: if ascending { "ASC" } else { "DESC" },
+            is_sorted: false,
+            params: self.scope.params(),
         };
-        if let ([range], true) = (self.ranges.as_slice(), offset <= NEAR) {
-            let (columns, table) = (table.columns, table.name);
-            let sql =
-                format!("SELECT {columns} FROM {table} WHERE {range} ORDER BY {order} {page}");
-            return tx.query_params(&sql, &params);
-        }
-        let sql = format!("{} ORDER BY {order} {page}", self.ids(table));
-        let found = tx.query_params(&sql, &params)?;
-        let ids: Vec<Uuid> = found
-            .iter()
-            .map(|row| row.get(0))
-            .collect::<Result<_, _>>()?;
-        whole(tx, table, &ids)
-    }
-
-    /// A statement that gives the ids, and what they are sorted by.
-    fn ids(&self, table: &Table) -> String {
-        let column = self.column.map(|column| format!(", {column}"));
-        let column = column.unwrap_or_default();
-        let ids = |range: &String| {
-            let table = table.name;
-            format!("SELECT id{column} FROM {table} WHERE {range}")
+        let mut parts = match sort_by {
+            SortBy::Created => vec![part(vec![self.all()], None)],
+            SortBy::Started => vec![
+                self.started(part),
+                part(self.unset("started_at", STARTED), None),
+            ],
+            SortBy::Completed => vec![
+                part(self.completed(), Some("completed_at")),
+                part(self.unset("completed_at", ENDED), None),
+            ],
         };
-        let ranges: Vec<String> = self.ranges.iter().map(ids).collect();
-        ranges.join(" UNION ALL ")
+        if !ascending {
+            parts.reverse();
+        }
+        parts.retain(|part| !part.ranges.is_empty());
+        parts
     }
-}
 
-/// Whole rows in the order of `ids`.
-fn whole(tx: &mut Tx<'_>, table: &Table, ids: &[Uuid]) -> Result<Vec<Row>, StoreError> {
-    let (columns, table) = (table.columns, table.name);
-    let sql = format!("SELECT {columns} FROM {table} WHERE id IN ({{list}})");
-    let mut rows = std::collections::HashMap::new();
-    for row in tx.query_list(&sql, &[], ids)? {
-        rows.insert(row.get::<Uuid>(0)?, row);
+    /// A column with that value, in a form that keeps it part of an order: a planner of PostgreSQL
+    /// strikes a column that equals something from the order, and then may walk along all ids.
+    fn is(&self, column: &str, value: &str) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("{column} = {value}"),
+            Dialect::Postgres => format!("{column} BETWEEN {value} AND {value}"),
+        }
     }
-    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+
+    /// The rows of the list in the order of their ids.
+    fn all(&self) -> Range {
+        let (prefix, condition) = match (&self.scope, self.status) {
+            (Scope::Organization { .. }, None) => ("org_id", self.is("org_id", "$1")),
+            (Scope::Organization { .. }, Some(status)) => ("status", self.of_status(status)),
+            (Scope::Run { .. }, None) => ("run_id", self.is("run_id", "$1")),
+            (Scope::Run { .. }, Some(status)) => {
+                let run = self.is("run_id", "$1");
+                ("run_id", format!("{run} AND status || '' = '{status}'"))
+            }
+            (Scope::LargeRun { .. }, status) => {
+                let rows = self.of_status(status.unwrap_or_default());
+                let run = "id >= $3 AND id <= $4 AND COALESCE(run_id, run_id) = $2";
+                ("status", format!("{rows} AND {run}"))
+            }
+        };
+        Range {
+            condition,
+            prefix: Some(prefix),
+        }
+    }
+
+    fn of_status(&self, status: &str) -> String {
+        format!(
+            "org_id = $1 AND {}",
+            self.is("status", &format!("'{status}'"))
+        )
+    }
+
+    /// The rows of a list by a time: no index of their own, unless of a whole organization.
+    fn among_all(&self, condition: &str) -> Range {
+        Range {
+            condition: format!("{} AND {condition}", self.all().condition),
+            prefix: None,
+        }
+    }
+
+    fn started(&self, part: impl Fn(Vec<Range>, Option<&'static str>) -> Part) -> Part {
+        let by_index = match (&self.scope, self.status) {
+            (Scope::Organization { .. }, None) => Some("org_id = $1".to_owned()),
+            (Scope::Organization { totals, .. }, Some(status)) => (totals.of(Some(status))
+                > SORTED_MAX)
+                .then(|| format!("org_id = $1 AND status || '' = '{status}'")),
+            (Scope::Run { .. } | Scope::LargeRun { .. }, _) => None,
+        };
+        match by_index {
+            Some(rows) => {
+                let range = Range {
+                    condition: format!("{rows} AND started_at IS NOT NULL"),
+                    prefix: None,
+                };
+                part(vec![range], Some("started_at"))
+            }
+            None => Part {
+                is_sorted: true,
+                ..part(
+                    vec![self.among_all("started_at + 0 IS NOT NULL")],
+                    Some("started_at + 0"),
+                )
+            },
+        }
+    }
+
+    fn completed(&self) -> Vec<Range> {
+        let Scope::Organization { totals, .. } = &self.scope else {
+            return vec![self.among_all("completed_at IS NOT NULL")];
+        };
+        let range = |status: &str| Range {
+            condition: format!("org_id = $1 AND status = '{status}' AND completed_at IS NOT NULL"),
+            prefix: None,
+        };
+        self.statuses(totals).map(range).collect()
+    }
+
+    /// Rows without a time. Where the status promises one, an index of their own has them.
+    fn unset(&self, column: &'static str, promised: &[&str]) -> Vec<Range> {
+        let Scope::Organization { totals, .. } = &self.scope else {
+            return vec![self.among_all(&format!("{column} IS NULL"))];
+        };
+        let range = |status: &str| match promised.contains(&status) {
+            true => Range {
+                condition: format!(
+                    "org_id = $1 AND status = '{status}' AND {column} IS NULL \
+                     AND status IN ('{}')",
+                    promised.join("', '")
+                ),
+                prefix: Some(column),
+            },
+            false => Range {
+                condition: format!("{} AND {column} IS NULL", self.of_status(status)),
+                prefix: Some("status"),
+            },
+        };
+        self.statuses(totals).map(range).collect()
+    }
+
+    /// The statuses that rows of the list have.
+    fn statuses<'t>(&self, totals: &'t Totals) -> impl Iterator<Item = &'t str> {
+        let only = self.status;
+        (totals.statuses()).filter(move |status| only.is_none_or(|only| only == *status))
+    }
 }
