@@ -27,6 +27,7 @@ use rand::RngExt as _;
 use serde_json::Value;
 
 use crate::compile::{Compiled, task_plan};
+use crate::derived;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -48,7 +49,7 @@ impl JobData {
         compiled: &Compiled,
     ) -> Result<Self, EngineError> {
         let now = engine.now();
-        let mut layers = layers(request, compiled, 0, now)?;
+        let mut layers = layers(request, compiled, (request.retried, 0), now)?;
         let seed = engine.rng().random();
         layers.job_variables = job_variables(compiled, &layers, seed);
         Ok(Self { layers, seed })
@@ -75,7 +76,7 @@ impl JobData {
 fn layers(
     request: &RequestRow,
     compiled: &Compiled,
-    elapsed_secs: u64,
+    (job_retry, job_elapsed_secs): (u32, u64),
     now: Timestamp,
 ) -> Result<Layers, EngineError> {
     let params: serde_json::Map<String, Value> = serde_json::from_str(&request.params)
@@ -87,8 +88,8 @@ fn layers(
         organization_id: Some(request.org_id.clone()),
         built_ins: Some(BuiltIns {
             job_id: request.id.to_string(),
-            job_retry: request.retried,
-            job_elapsed_secs: elapsed_secs,
+            job_retry,
+            job_elapsed_secs,
             sem_version: compiled.definition.sem_version.clone(),
         }),
         params: variables(params),
@@ -131,6 +132,7 @@ pub(crate) struct TaskInput {
     compiled: Arc<Compiled>,
     request: RequestRow,
     run_started_at: Timestamp,
+    job_retry: u32,
     task: TaskExecutionRow,
     tasks: Vec<TaskExecutionRow>,
     contexts: BTreeMap<String, Context>,
@@ -186,6 +188,7 @@ impl TaskInput {
             compiled: engine.definitions.load(tx, execution.definition_id)?,
             request,
             run_started_at: execution.started_at,
+            job_retry: execution.retried,
             task,
             tasks,
             contexts: if first {
@@ -265,7 +268,8 @@ impl TaskInput {
     fn layers(&self, engine: &Engine) -> Result<Layers, EngineError> {
         let now = engine.now();
         let elapsed = now.since(self.run_started_at).as_secs();
-        let mut layers = layers(&self.request, &self.compiled, elapsed, now)?;
+        let so_far = (self.job_retry, elapsed);
+        let mut layers = layers(&self.request, &self.compiled, so_far, now)?;
         layers.job_variables = job_variables(&self.compiled, &layers, self.seed);
         layers.contexts = self.context_values();
         let task_type = self.task.task_type.clone();
@@ -293,19 +297,8 @@ impl TaskInput {
                 Value::from(row.version),
             ),
         ]);
-        for task in self.tasks.iter().filter(|task| task.state.is_terminal()) {
-            let state = task.state.api_str();
-            values.insert(format!("{}-status", task.task_type), Value::from(state));
-        }
-        let mut count = BTreeMap::new();
-        for artifact in &self.artifacts {
-            let number = count.entry(&artifact.task_type).or_insert(0);
-            *number += 1;
-            let url = format!("/api/artifacts/{}/download", artifact.sha256);
-            values.insert(
-                format!("{}_ArtifactURL_{number}", artifact.task_type),
-                url.into(),
-            );
+        for derived in derived::of_job(&self.tasks, &self.artifacts) {
+            values.insert(derived.name, derived.value);
         }
         for (key, context) in &self.contexts {
             values.insert(key.clone(), context.value.clone());
