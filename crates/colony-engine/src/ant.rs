@@ -6,15 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use colony_core::id::AttemptRef;
 use colony_core::job::Event;
 use colony_core::method::Method;
+use colony_core::text::{code_point, control_in_name};
 use colony_store::dispatch::{self, EndedAttempt, Lease};
+use colony_store::job_run;
 use colony_wire::{AntMessage, Hello, LogChunk, QueenMessage};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::action::Actions;
-use crate::advance::advance;
+use crate::advance::{advance_locked, expect_moved};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::isolate::Subject;
 
 /// Reports being stored at once per ant; more make the ant wait.
 const REPORTS_IN_FLIGHT_MAX: usize = 1024;
@@ -171,6 +174,7 @@ impl Engine {
             let message = format!("the ant speaks version {theirs}, this queen {ours}");
             return Err(EngineError::Invalid(message));
         }
+        check_hello(&hello)?;
         let ant_id = hello.ant_id.clone();
         self.arrive(hello, &link).await?;
         let reports = Arc::new(Semaphore::new(REPORTS_IN_FLIGHT_MAX));
@@ -294,9 +298,9 @@ impl Engine {
         let engine = self.clone();
         let now = self.now();
         let actions = self
-            .store
-            .write(move |tx| {
+            .round(move |tx, focus| {
                 let mut actions = Actions::default();
+                focus.on(tx, Subject::Task(attempt.task_id))?;
                 let Some(lease) = dispatch::end_lease(tx, attempt)? else {
                     return Ok(actions);
                 };
@@ -307,11 +311,23 @@ impl Engine {
                     message,
                 };
                 lost.store(tx, &engine, now, &mut actions)?;
-                Ok::<_, EngineError>(actions)
+                Ok(actions)
             })
             .await?;
         actions.carry_out(self);
         Ok(())
+    }
+}
+
+/// What an ant says of itself is stored with each of its tasks.
+fn check_hello(hello: &Hello) -> Result<(), EngineError> {
+    let mut texts = [&hello.ant_id, &hello.host].into_iter().chain(&hello.tags);
+    match texts.find_map(|text| control_in_name(text)) {
+        None => Ok(()),
+        Some(letter) => Err(EngineError::Invalid(format!(
+            "the id, host or a tag of the ant holds the control character {}",
+            code_point(letter)
+        ))),
     }
 }
 
@@ -333,10 +349,11 @@ impl Lost {
         actions: &mut Actions,
     ) -> Result<(), EngineError> {
         let run_id = self.lease.run_id;
-        let Some(task) = colony_store::job_run::task_name(tx, run_id, self.lease.attempt.task_id)?
-        else {
-            return Ok(());
-        };
+        let before = job_run::lock_job_run(tx, run_id)?;
+        let before = before.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
+        let id = self.lease.attempt.task_id;
+        let task = before.task_name(id);
+        let task = task.ok_or_else(|| EngineError::not_found("task of a job", id))?;
         let ended = EndedAttempt {
             lease: self.lease,
             retry: 0,
@@ -349,10 +366,11 @@ impl Lost {
         actions.ended.push(ended.lease.attempt);
         let message = self.message.to_owned();
         let event = Event::AttemptLost {
-            task,
+            task: task.clone(),
             counts: self.counts,
             message,
         };
-        advance(tx, engine, run_id, event, now, actions)
+        let moved = advance_locked(tx, engine, &before, event, now, actions)?;
+        expect_moved(moved, &before, &task)
     }
 }

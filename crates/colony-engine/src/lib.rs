@@ -26,6 +26,7 @@ mod dispatcher;
 mod engine;
 mod error;
 mod event;
+mod isolate;
 pub mod ledger;
 mod log;
 mod nudge;

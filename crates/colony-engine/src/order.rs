@@ -1,6 +1,7 @@
 //! From a ready task to what an ant or worker is asked to do: data, templates, dependencies.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,20 +172,21 @@ impl TaskInput {
         engine: &Engine,
         run_id: RunId,
         task_id: TaskId,
-    ) -> Result<Option<Self>, EngineError> {
-        let Some(mut execution) = execution::find_execution(tx, run_id)? else {
-            return Ok(None);
-        };
-        let Some(request) = request::find_request(tx, execution.request_id)? else {
-            return Ok(None);
-        };
+    ) -> Result<Self, EngineError> {
+        let execution = execution::find_execution(tx, run_id)?;
+        let mut execution =
+            execution.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
+        let id = execution.request_id;
+        let request = request::find_request(tx, id)?;
+        let request = request.ok_or_else(|| EngineError::not_found("request", id))?;
         let tasks = std::mem::take(&mut execution.tasks);
         let task = tasks.iter().find(|task| task.id == task_id).cloned();
-        let Some(task) = task else { return Ok(None) };
+        let task = task.ok_or_else(|| EngineError::not_found("task of a job", task_id))?;
         let seed = engine.rng().random();
-        // The first task of a run can have no data and no artifacts before it.
-        let first = tasks.len() == 1 && task.retries == 0;
-        Ok(Some(Self {
+        // The first task of a run can have no data and no artifacts before it, unless the job is
+        // tried again.
+        let first = tasks.len() == 1 && task.retries == 0 && execution.retried == 0;
+        Ok(Self {
             compiled: engine.definitions.load(tx, execution.definition_id)?,
             request,
             run_started_at: execution.started_at,
@@ -202,7 +204,7 @@ impl TaskInput {
                 artifact::artifacts_of_run(tx, run_id)?
             },
             seed,
-        }))
+        })
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
@@ -219,7 +221,11 @@ impl TaskInput {
 
     /// Renders the task (`job-definitions` 6.3, steps 2 to 4).
     pub(crate) fn prepare(&self, engine: &Engine) -> Prepared {
-        match self.try_prepare(engine) {
+        // A fault in a template engine must not take others down with it.
+        let prepared = catch_unwind(AssertUnwindSafe(|| self.try_prepare(engine)));
+        let prepared =
+            prepared.unwrap_or_else(|_| Err("an internal error while rendering".to_owned()));
+        match prepared {
             Ok(prepared) => prepared,
             Err(message) => Prepared::Ended(AttemptEnd {
                 retryable: false,

@@ -5,7 +5,7 @@ use colony_core::id::RunId;
 use super::row::{RUN_COLUMNS, RunRow, TASK_COLUMNS, TaskRow, run, task};
 use crate::error::StoreError;
 use crate::list::Page;
-use crate::row::Row;
+use crate::row::{Row, readable};
 use crate::tx::Tx;
 use crate::value::Param;
 
@@ -86,7 +86,7 @@ fn page<T>(
     );
     let rows = tx.query_params(&select, &params)?;
     Ok(Page {
-        rows: rows.iter().map(from_row).collect::<Result<_, _>>()?,
+        rows: readable(&rows, from_row)?,
         total: u64::try_from(total).unwrap_or(0),
     })
 }
