@@ -1,13 +1,12 @@
 //! Leasing ready tasks to ants that have room, and sending them their orders.
 
-use colony_core::job::AttemptEnd;
+use colony_core::job::{AttemptEnd, EndStatus};
 use colony_core::time::Timestamp;
 use colony_store::Tx;
 use colony_store::dispatch::{self, ClaimTasks, Lease};
-use colony_wire::QueenMessage;
 
 use crate::action::Actions;
-use crate::ant::AntRoom;
+use crate::ant::{AntRoom, Sent};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
@@ -150,9 +149,18 @@ fn send(engine: &Engine, lease: Lease, input: TaskInput) {
                     attempt: lease.attempt,
                     retry: input.retry(),
                 };
-                engine.tell(input.request_id(), event);
-                if !engine.ants.send(&lease.holder, QueenMessage::Start(order)) {
-                    spawn_give_back(&engine, &lease);
+                let tell = || engine.tell(input.request_id(), event);
+                match engine.ants.start(&lease.holder, order, tell) {
+                    Sent::Started => {}
+                    Sent::Stopped => {
+                        let message = "attempt was stopped before it started";
+                        let end = AttemptEnd {
+                            status: EndStatus::Cancelled,
+                            ..AttemptEnd::failed("", message)
+                        };
+                        engine.end_without_ant(&lease, end).await;
+                    }
+                    Sent::Gone => spawn_give_back(&engine, &lease),
                 }
             }
             Prepared::Ended(end) => engine.end_without_ant(&lease, end).await,

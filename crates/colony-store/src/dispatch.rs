@@ -312,6 +312,32 @@ pub fn renew_leases(
     Ok(lost)
 }
 
+/// Those of some attempts with a current lease that were asked to stop.
+///
+/// # Errors
+///
+/// The database's.
+pub fn stops_of(tx: &mut Tx<'_>, attempts: &[AttemptRef]) -> Result<Vec<AttemptRef>, StoreError> {
+    let ids: Vec<TaskId> = attempts.iter().map(|attempt| attempt.task_id).collect();
+    let rows = tx.query_list(
+        "SELECT leases.task_id, leases.epoch FROM leases \
+         JOIN job_tasks ON job_tasks.run_id = leases.run_id \
+         AND job_tasks.task_id = leases.task_id \
+         WHERE leases.task_id IN ({list}) AND job_tasks.stop IS NOT NULL",
+        &[],
+        &ids,
+    )?;
+    let stopped = rows.iter().map(|row| {
+        Ok(AttemptRef {
+            task_id: row.get(0)?,
+            epoch: row.get(1)?,
+        })
+    });
+    let stopped = stopped.collect::<Result<Vec<_>, StoreError>>()?;
+    let named = |attempt: &AttemptRef| attempts.contains(attempt);
+    Ok(stopped.into_iter().filter(named).collect())
+}
+
 /// Leases that were not renewed in time.
 ///
 /// # Errors

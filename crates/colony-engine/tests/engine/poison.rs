@@ -1,6 +1,7 @@
 //! Rows that cannot be read or make no sense, among healthy ones: each ends with the reason or is
 //! skipped, the others go on, also after a restart.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colony_core::id::{RequestId, RunId, TaskId};
@@ -11,9 +12,9 @@ use colony_engine::ledger::{
 };
 use colony_store::{Dialect, ListQuery, Store, StoreError};
 use colony_testkit::{block_on, both_databases, wait_for_async};
-use colony_wire::Order;
+use colony_wire::{AntMessage, Order, StoredObject};
 
-use crate::ant::ScriptedAnt;
+use crate::ant::{ScriptedAnt, report};
 use crate::kit::{DEADLINE, Kit};
 
 /// Runs a statement that must change something, about a request or for its run.
@@ -267,6 +268,53 @@ both_databases! {
             }
             nothing_is_left(&store).await;
             rests(&store).await;
+        });
+    }
+
+    fn a_report_that_cannot_be_stored_fails_its_task_once(store) {
+        block_on(async {
+            let kit = Kit::new(&store);
+            let mut ant = ScriptedAnt::connect(&kit.engine, "ant", &[], true).await;
+            kit.save("
+job_type: two
+tasks:
+- task_type: a
+  method: SHELL
+  script: [x]
+  retry: 3
+  on_failed: mend
+- task_type: mend
+  method: SHELL
+  script: [x]
+").await;
+            let mut reports = Vec::new();
+            for _ in 0..2 {
+                let id = kit.submit("two").await;
+                let order = ant.order().await;
+                let mut report = report(order.attempt, 0);
+                report.artifacts = Some(StoredObject {
+                    // The same for both: the second one breaks a rule of the schema.
+                    artifact_id: "00000000-0000-0000-0000-000000000007".parse().unwrap(),
+                    object_key: "k".to_owned(),
+                    name: "a\0.zip".to_owned(),
+                    content_type: String::new(),
+                    size_bytes: 1,
+                    sha256: String::new(),
+                });
+                report.outputs = BTreeMap::from([("a\0b".to_owned(), "c\0d".to_owned())]);
+                reports.push((id, report));
+            }
+            for (_, report) in &reports {
+                ant.say(AntMessage::Report(Box::new(report.clone()))).await;
+                assert!(ant.acknowledged(report.attempt).await);
+            }
+            kit.wait(&reports[0].0, JobState::Completed).await;
+            let warnings = &kit.execution(&reports[0].0).await.tasks[0].row.warnings;
+            assert!(warnings[0].contains("control characters"), "{warnings:?}");
+            // The job goes on where failures lead.
+            assert_eq!(ant.work(1, &[]).await, ["mend"]);
+            let failed = kit.wait(&reports[1].0, JobState::Failed).await;
+            assert!(failed.error_message.contains("its report cannot be stored"), "{failed:?}");
         });
     }
 

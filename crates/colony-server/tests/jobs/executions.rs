@@ -158,6 +158,29 @@ tasks:
         });
     }
 
+    fn the_second_attempt_of_a_job_sees_what_the_first_one_exported(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save("
+job_type: alone
+retry: 1
+delay_between_retries: 1ms
+tasks:
+- task_type: a
+  method: SHELL
+  script: ['x {{.JobRetry}} {{.Count}}']
+").await;
+            let id = kit.submit_id("alone").await;
+            let outputs = BTreeMap::from([("Count".to_owned(), "7".to_owned())]);
+            ant.work(End { exit_code: 1, outputs, ..End::default() }).await;
+            let order = ant.order().await;
+            assert_eq!(order.phases.script[0], "x 1 7");
+            ant.end(&order, End::default()).await;
+            kit.wait(&id, "COMPLETED").await;
+        });
+    }
+
     fn a_running_and_a_failed_execution_say_where_they_are(store) {
         block_on(async {
             let kit = Kit::new(&store).await;
