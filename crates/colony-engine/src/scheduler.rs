@@ -24,6 +24,7 @@ use crate::dispatcher::{self, Room};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::isolate::{Focus, Subject};
 use crate::tags;
 
 /// Launches in one transaction.
@@ -86,11 +87,11 @@ async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
     let inside = engine.clone();
     engine.nudges.set_short_of_slots(true);
     let (mut actions, launched, short, claimed) = engine
-        .store
-        .write(move |tx| {
+        .round(move |tx, focus| {
             let actions = Actions::default();
             let mut round = Round {
                 engine: &inside,
+                focus,
                 ants: &ants,
                 now,
                 actions,
@@ -101,10 +102,10 @@ async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
                 round.queue(tx, &key)?;
             }
             let claimed = match round.actions.dispatch && !room.is_full() {
-                true => room.claim(tx, &inside)?,
+                true => room.claim(tx, &inside, focus)?,
                 false => Vec::new(),
             };
-            Ok::<_, EngineError>((round.actions, round.moved, round.short_of_slots, claimed))
+            Ok((round.actions, round.moved, round.short_of_slots, claimed))
         })
         .await?;
     engine.nudges.set_short_of_slots(short);
@@ -118,6 +119,7 @@ async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
 /// One look at everything that is due.
 struct Round<'a> {
     engine: &'a Engine,
+    focus: &'a Focus,
     ants: &'a [AntRoom],
     now: Timestamp,
     actions: Actions,
@@ -132,11 +134,16 @@ impl Round<'_> {
         if self.moved >= BATCH {
             return Ok(());
         }
+        self.focus.off(tx)?;
         let taken = job_run::slots_taken(tx, key)?;
         let requests = schedule::eligible_requests(tx, key, BATCH - self.moved)?;
         let mut definitions = BTreeMap::new();
         let mut launched = 0;
-        for request in requests {
+        for id in requests {
+            self.focus.on(tx, Subject::Request(id))?;
+            let Some(request) = request::lock_request(tx, id)? else {
+                continue;
+            };
             let row = self.definition(tx, &request, &mut definitions)?;
             let compiled = match self.engine.definitions.load(tx, row.id) {
                 Ok(compiled) => compiled,
@@ -147,6 +154,7 @@ impl Round<'_> {
                         &request,
                         JobError::new(error_code::VALIDATION, error.to_string()),
                     )?;
+                    self.moved += 1;
                     continue;
                 }
             };

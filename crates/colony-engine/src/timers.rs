@@ -19,6 +19,7 @@ use crate::advance::advance;
 use crate::ant::Lost;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::isolate::{Focus, Subject};
 
 /// Rows of each kind handled in one transaction.
 const BATCH: u32 = 256;
@@ -71,10 +72,10 @@ async fn fire(engine: &Engine) -> Result<bool, EngineError> {
     let now = engine.now();
     let inside = engine.clone();
     let (actions, full) = engine
-        .store
-        .write(move |tx| {
+        .round(move |tx, focus| {
             let mut firing = Firing {
                 engine: &inside,
+                focus,
                 now,
                 actions: Actions::default(),
                 full: false,
@@ -83,7 +84,7 @@ async fn fire(engine: &Engine) -> Result<bool, EngineError> {
             firing.expired_leases(tx)?;
             firing.overdue_leases(tx)?;
             firing.overdue_runs(tx)?;
-            Ok::<_, EngineError>((firing.actions, firing.full))
+            Ok((firing.actions, firing.full))
         })
         .await?;
     actions.carry_out(engine);
@@ -92,6 +93,7 @@ async fn fire(engine: &Engine) -> Result<bool, EngineError> {
 
 struct Firing<'a> {
     engine: &'a Engine,
+    focus: &'a Focus,
     now: Timestamp,
     actions: Actions,
     full: bool,
@@ -99,9 +101,12 @@ struct Firing<'a> {
 
 impl Firing<'_> {
     fn timers(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let timers = timer::take_due(tx, self.now, BATCH)?;
-        self.note_batch(timers.len());
-        for timer in timers {
+        let due = timer::due(tx, self.now, BATCH)?;
+        self.note_batch(due.len());
+        for due in due {
+            self.focus.on(tx, Subject::Unknown(due.subject))?;
+            let timer = due.timer?;
+            timer::remove(tx, &timer)?;
             self.timer(tx, timer)?;
         }
         Ok(())
@@ -111,7 +116,9 @@ impl Firing<'_> {
         let run_id = RunId::new(timer.subject);
         match timer.kind {
             TimerKind::RequestDue => {
-                request::request_due(tx, RequestId::new(timer.subject))?;
+                let id = RequestId::new(timer.subject);
+                self.focus.on(tx, Subject::Request(id))?;
+                request::request_due(tx, id)?;
                 self.actions.schedule = true;
                 Ok(())
             }
@@ -122,9 +129,11 @@ impl Firing<'_> {
 
     /// An ant that stopped sending heartbeats has lost its attempts.
     fn expired_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        self.focus.off(tx)?;
         let leases = dispatch::expired_leases(tx, self.now, BATCH)?;
         self.note_batch(leases.len());
         for lease in leases {
+            self.focus.on(tx, Subject::Task(lease.attempt.task_id))?;
             if self.engine.ants.works_inside(&lease.holder, lease.attempt) {
                 self.keep(tx, &lease)?;
             } else {
@@ -162,9 +171,11 @@ impl Firing<'_> {
     }
 
     fn overdue_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        self.focus.off(tx)?;
         let leases = dispatch::take_overdue_leases(tx, self.now, BATCH)?;
         self.note_batch(leases.len());
         for lease in leases {
+            self.focus.on(tx, Subject::Task(lease.attempt.task_id))?;
             let name = job_run::task_name(tx, lease.run_id, lease.attempt.task_id)?;
             if let Some(task) = name {
                 self.event(tx, lease.run_id, Event::TaskTimedOut { task })?;
@@ -174,7 +185,8 @@ impl Firing<'_> {
     }
 
     fn overdue_runs(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let runs = job_run::overdue_runs(tx, self.now, BATCH)?;
+        self.focus.off(tx)?;
+        let runs = job_run::take_overdue_runs(tx, self.now, BATCH)?;
         self.note_batch(runs.len());
         for run_id in runs {
             self.event(tx, run_id, Event::JobTimedOut)?;
@@ -182,16 +194,11 @@ impl Firing<'_> {
         Ok(())
     }
 
-    /// A run that cannot go on must not hold up the others.
+    /// A run that cannot go on ends, and does not hold up the others.
     fn event(&mut self, tx: &mut Tx<'_>, run_id: RunId, event: Event) -> Result<(), EngineError> {
-        match advance(tx, self.engine, run_id, event, self.now, &mut self.actions) {
-            Err(EngineError::Store(error)) => Err(EngineError::Store(error)),
-            Err(error) => {
-                tracing::error!(run.id = %run_id, "failed to advance a run: {error}");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        self.focus.on(tx, Subject::Run(run_id))?;
+        advance(tx, self.engine, run_id, event, self.now, &mut self.actions)?;
+        Ok(())
     }
 
     fn note_batch(&mut self, rows: usize) {

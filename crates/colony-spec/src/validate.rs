@@ -1,5 +1,6 @@
 //! The rules of `job-definitions` 1.5 on the structural view, in the order of that table.
 
+mod control;
 mod extras;
 mod graph;
 mod job;
@@ -58,6 +59,7 @@ pub(crate) fn validate(
         warnings: Vec::new(),
     };
     check.job_texts();
+    check.control_characters();
     check.plugin();
     check.cron();
     check.task_list();

@@ -50,6 +50,33 @@ fn job(tasks: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn names_hold_no_control_characters() {
+    let hidden = |field: &str, code: &str| format!("{field} holds the control character {code}");
+    check(
+        "job_type: \"a\\eb\"\ntasks:\n- task_type: a\n  script: [x]\n",
+        1,
+        &hidden("job_type", "U+001B"),
+    );
+    for (member, field, code) in [
+        (r#"worker_type: "a\0""#, "worker_type", "U+0000"),
+        (r#"working_dir: "a\tb""#, "working_dir", "U+0009"),
+        (r#"tags: [ok, "a\0"]"#, "tags", "U+0000"),
+        (r#"artifacts: {paths: ["a\0"]}"#, "artifacts", "U+0000"),
+        (r#"after_script: ["a\0"]"#, "after_script", "U+0000"),
+        (r#"environment: {A: "a\0"}"#, "environment", "U+0000"),
+        (r#"dependencies: ["a\0"]"#, "dependencies", "U+0000"),
+    ] {
+        check(&job(&[("a", member)]), 5, &hidden(field, code));
+    }
+    // Several lines are as they should be where they mean something.
+    accepts(&job(&[(
+        "a",
+        r#"description: "two\nlines\t"; before_script: ["a\n\tb\e"]; environment: {A: "x\ny"}"#,
+    )]));
+    accepts(&job(&[("a", r#"working_dir: "{{if .a}}\n{{end}}d""#)]));
+}
+
+#[test]
 fn texts_of_a_job() {
     let one = "tasks:\n- task_type: a\n  script: [x]\n";
     check("", 1, "no input specified");

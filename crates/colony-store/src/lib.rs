@@ -25,12 +25,14 @@
 
 pub mod artifact;
 pub mod attempt;
+mod blame;
 mod config;
 pub mod context;
 pub mod definition;
 pub mod dispatch;
 mod error;
 pub mod execution;
+pub mod give_up;
 pub mod identity;
 mod job;
 pub mod job_run;

@@ -112,6 +112,25 @@ impl Row {
     }
 }
 
+/// What rows of a list say. One that cannot be read is left out and logged: it must not hide the
+/// others.
+pub(crate) fn readable<T>(
+    rows: &[Row],
+    from_row: impl Fn(&Row) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        match from_row(row) {
+            Ok(value) => values.push(value),
+            Err(error @ StoreError::Value { .. }) => {
+                tracing::error!("a row is left out of a list: {}", error.reason());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(values)
+}
+
 /// The position or the name of a column.
 pub trait ColumnIndex: Copy {
     /// Where the column is.

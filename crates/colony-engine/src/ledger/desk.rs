@@ -8,20 +8,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use colony_core::id::TaskId;
 use colony_core::time::Clock;
 use colony_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::claim::{Claim, ClaimedTask, Queue};
+use super::claim::{Claim, ClaimedTask, Queue, first_offer};
 use super::claim_once::{Given, OnceClaim, claim_group};
 use super::error::LedgerError;
 use super::job_task;
 use super::release::give_back;
 use super::signals::{Signals, lock};
+use super::upkeep::give_up_task;
 use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::isolate::Subject;
 
 /// The most claims in one transaction.
 const GROUP_MAX: usize = 256;
+
+/// Tasks that end in one look because they cannot be claimed.
+const GIVEN_UP_MAX: usize = 1024;
 
 /// How often waiting claims look again without being rung for: another queen of the same database
 /// may have made tasks ready.
@@ -44,6 +51,13 @@ pub(super) type Claimed = Result<Answer, LedgerError>;
 pub(super) struct Wish {
     pub(super) claim: Arc<Claim>,
     pub(super) once: Option<Arc<OnceClaim>>,
+}
+
+impl Wish {
+    fn at_most_one(mut self) -> Self {
+        Arc::make_mut(&mut self.claim).limit = 1;
+        self
+    }
 }
 
 /// A claim at the desk.
@@ -260,10 +274,63 @@ impl Desk {
             .await;
         match claimed {
             Ok(claimed) => self.hand_out(&group, claimed).await,
+            Err(error) if error.is_about_rows() => {
+                tracing::error!("failed to claim tasks: {error}");
+                self.serve_alone(&group).await
+            }
             Err(error) => {
                 self.refuse(&group, &error);
                 Vec::new()
             }
+        }
+    }
+
+    /// Serves each claim alone and with one task at most, so that a task which cannot be claimed is
+    /// known: it ends with the reason.
+    async fn serve_alone(&mut self, group: &[(u64, Wish)]) -> Vec<u64> {
+        let mut again = Vec::new();
+        for (number, wish) in group {
+            let one = [(*number, wish.clone().at_most_one())];
+            for _ in 0..GIVEN_UP_MAX {
+                match self.claim_alone(&one[0].1).await {
+                    Ok(claimed) => {
+                        again.extend(self.hand_out(&one, claimed).await);
+                        break;
+                    }
+                    Err((Some(id), error)) if error.is_about_rows() => {
+                        if let Err(error) = self.give_up(id, error).await {
+                            tracing::error!("failed to end a task: {error}");
+                            break;
+                        }
+                    }
+                    Err((_, error)) => {
+                        self.refuse(&one, &error);
+                        break;
+                    }
+                }
+            }
+        }
+        again
+    }
+
+    /// Serves one claim. On failure tells which task it would have got.
+    async fn claim_alone(&self, wish: &Wish) -> Result<Vec<Given>, (Option<TaskId>, StoreError)> {
+        let first: Arc<Mutex<Option<TaskId>>> = Arc::default();
+        let (inside, wish, now) = (Arc::clone(&first), wish.clone(), self.clock.now());
+        let claimed = self.store.write(move |tx| {
+            *lock(&inside) = first_offer(tx, &wish.claim)?;
+            let claimed = claim_group(tx, std::slice::from_ref(&wish), now)?;
+            tx.settle()?;
+            Ok(claimed)
+        });
+        let claimed = claimed.await;
+        claimed.map_err(|error| (*lock(&first), error))
+    }
+
+    async fn give_up(&self, id: TaskId, cause: StoreError) -> Result<(), EngineError> {
+        match &self.jobs {
+            Some(engine) => engine.give_up(Subject::Task(id), &cause.into()).await,
+            None => Ok(give_up_task(&self.store, id, &cause, self.clock.now()).await?),
         }
     }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use colony_core::id::TaskId;
+use colony_core::job::JobError;
 use colony_core::time::{Clock, Timestamp};
-use colony_store::Store;
+use colony_store::{Store, StoreError, give_up};
 use tokio::sync::Notify;
 
-use super::release::upkeep;
+use super::release::{due, upkeep, upkeep_of};
 use super::signals::Signals;
 
 /// How often to look without being told: another queen of the same database may have ended.
@@ -59,10 +61,44 @@ pub(super) async fn run(store: Store, clock: Arc<dyn Clock>, signals: Signals) {
             Err(error) => {
                 tracing::error!("failed to end leases that ran out: {error}");
                 signals.alarm.set(now.after(AFTER_FAILURE));
+                if error.is_about_rows()
+                    && let Err(error) = one_by_one(&store, &signals, now).await
+                {
+                    tracing::error!("failed to end leases one by one: {error}");
+                }
             }
         }
         sleep_until_due(&store, clock.as_ref(), &signals.alarm).await;
     }
+}
+
+/// Does what is due for each task alone; one for which it cannot be done ends with the reason.
+async fn one_by_one(store: &Store, signals: &Signals, now: Timestamp) -> Result<(), StoreError> {
+    for id in store.read(move |tx| due(tx, now)).await? {
+        let alone = store.write(move |tx| upkeep_of(tx, &[id], now)).await;
+        match alone {
+            Ok(rows) => signals.tasks_changed(rows.iter()),
+            Err(error) if error.is_about_rows() => give_up_task(store, id, &error, now).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Ends a task that cannot go on.
+pub(super) async fn give_up_task(
+    store: &Store,
+    id: TaskId,
+    cause: &StoreError,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let message = format!("cannot go on: {}", cause.reason());
+    tracing::error!(task.id = %id, "given up: {message}");
+    let error = JobError::new("INTERNAL_ERROR", message);
+    store
+        .write(move |tx| give_up::give_up_task(tx, id, &error, now))
+        .await?;
+    Ok(())
 }
 
 async fn sleep_until_due(store: &Store, clock: &dyn Clock, alarm: &Alarm) {

@@ -4,6 +4,7 @@ mod ant;
 mod kit;
 mod leases;
 mod logs;
+mod poison;
 mod rendered;
 mod restart;
 mod runs;

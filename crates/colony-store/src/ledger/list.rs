@@ -15,7 +15,7 @@ use super::count;
 use super::row::{RUN_COLUMNS, RunRow, TASK_COLUMNS, TaskRow, run, task};
 use crate::error::StoreError;
 use crate::list::Page;
-use crate::row::Row;
+use crate::row::{Row, readable};
 use crate::tx::Tx;
 use range::{Part, Scope, Wanted};
 
@@ -202,7 +202,7 @@ fn page<T>(
     };
     let parts = wanted.parts(list.sort_by, ascending);
     let found = find(tx, table, &parts, (offset, limit))?;
-    let mut rows: Vec<T> = found.iter().map(from_row).collect::<Result<_, _>>()?;
+    let mut rows = readable(&found, from_row)?;
     if backwards {
         rows.reverse();
     }

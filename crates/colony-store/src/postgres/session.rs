@@ -275,6 +275,14 @@ impl Session {
         Ok(())
     }
 
+    /// Sends what is left, and waits for the answers.
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+        match self.unsent.is_empty() {
+            true => Ok(()),
+            false => self.run("SELECT 1", async |_| Ok(())),
+        }
+    }
+
     /// Runs a statement; returns its rows.
     pub(crate) fn query(&mut self, sql: &str, params: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepare(sql, params)?;
