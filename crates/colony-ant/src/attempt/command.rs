@@ -12,6 +12,12 @@ use crate::executor::{Event, Session, Stop};
 use crate::log::Log;
 use crate::stop::{Level, StopSignal, Wish};
 
+/// Being late by so much means that this process was frozen or the machine asleep.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How long to wait for the news that a command has ended meanwhile.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// How a command ended.
 #[derive(Debug)]
 pub(super) enum CommandEnd {
@@ -85,7 +91,16 @@ impl Watch<'_> {
                 Happening::Event(Event::Lost(error)) => return CommandEnd::Lost(error),
                 Happening::Room => self.send_chunk(),
                 Happening::Wish(wish) => stopping = Some(self.obey(&wish, stopping)),
-                Happening::Clock => stopping = self.look_at_clock(stopping),
+                Happening::Clock => {
+                    // One that was over in time is over, although this process was asleep.
+                    match self.is_late(stopping) {
+                        true => match self.last_words(&mut buffer).await {
+                            Some(end) => return end,
+                            None => stopping = self.look_at_clock(stopping),
+                        },
+                        false => stopping = self.look_at_clock(stopping),
+                    }
+                }
             }
         }
     }
@@ -112,6 +127,30 @@ impl Watch<'_> {
             _ = self.to_queen.reserve(), if send_now => Happening::Room,
             wish = self.stop.above(level), if level < Level::Abandon => Happening::Wish(wish),
             () = sleep_until(alarm), if alarm.is_some() => Happening::Clock,
+        }
+    }
+
+    /// Whether the command's time was up a while ago: nobody has looked since.
+    fn is_late(&self, stopping: Option<Stopping>) -> bool {
+        stopping.is_none() && self.limits.deadline.elapsed() > LATE
+    }
+
+    /// How the command ended while nobody looked, if it did.
+    async fn last_words(&mut self, buffer: &mut Vec<u8>) -> Option<CommandEnd> {
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            let event = tokio::time::timeout_at(until, self.session.next(buffer)).await;
+            match event.ok()? {
+                Event::Output(stream) => self.log.output(stream, buffer, self.capture),
+                Event::Exited(status) => {
+                    self.log.finish_item(self.capture);
+                    return Some(CommandEnd::Exited(status));
+                }
+                Event::Lost(error) => return Some(CommandEnd::Lost(error)),
+            }
+            if self.log.is_full() {
+                return None;
+            }
         }
     }
 
