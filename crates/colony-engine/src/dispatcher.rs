@@ -1,5 +1,6 @@
 //! Leasing ready tasks to ants that have room, and sending them their orders.
 
+use colony_core::id::AttemptRef;
 use colony_core::job::AttemptEnd;
 use colony_core::time::Timestamp;
 use colony_store::Tx;
@@ -8,6 +9,7 @@ use colony_wire::QueenMessage;
 
 use crate::action::Actions;
 use crate::ant::AntRoom;
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
@@ -162,9 +164,7 @@ fn spawn_give_back(engine: &Engine, lease: &Lease) {
     let (engine, attempt) = (engine.clone(), lease.attempt);
     engine.ants.release(&lease.holder, attempt);
     tokio::spawn(async move {
-        if let Err(error) = engine.give_back(attempt, "its ant was gone").await {
-            tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
-        }
+        engine.give_back_surely(attempt, "its ant was gone").await;
     });
 }
 
@@ -172,28 +172,35 @@ impl Engine {
     /// A leased task that no ant needs to see: skipped, or impossible.
     async fn end_without_ant(&self, lease: &Lease, end: AttemptEnd) {
         self.ants.release(&lease.holder, lease.attempt);
-        let (engine, now) = (self.clone(), self.now());
-        let attempt = lease.attempt;
-        let stored = self
-            .store
-            .write(move |tx: &mut Tx<'_>| {
-                let mut actions = Actions::default();
-                crate::report::end_attempt(
-                    tx,
-                    &engine,
-                    attempt,
-                    end.clone(),
-                    None,
-                    now,
-                    &mut actions,
-                )?;
-                Ok::<_, EngineError>(actions)
-            })
-            .await;
+        let mut backoff = Backoff::new("end without ant");
+        let mut stored = self.store_end(lease.attempt, &end).await;
         self.nudges.dispatcher.notify_one();
+        while let Err(error) = &stored
+            && error.is_unavailable()
+            && !self.store.is_taken_over()
+        {
+            tracing::error!("failed to end a task: {error}");
+            backoff.pause().await;
+            stored = self.store_end(lease.attempt, &end).await;
+        }
         match stored {
             Ok(actions) => actions.carry_out(self),
             Err(error) => tracing::error!("failed to end a task: {error}"),
         }
+    }
+
+    async fn store_end(
+        &self,
+        attempt: AttemptRef,
+        end: &AttemptEnd,
+    ) -> Result<Actions, EngineError> {
+        let (engine, now, end) = (self.clone(), self.now(), end.clone());
+        let store = move |tx: &mut Tx<'_>| {
+            let mut actions = Actions::default();
+            let end = end.clone();
+            crate::report::end_attempt(tx, &engine, attempt, end, None, now, &mut actions)?;
+            Ok::<_, EngineError>(actions)
+        };
+        self.store.write(store).await
     }
 }

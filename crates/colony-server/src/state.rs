@@ -6,7 +6,7 @@ use colony_core::time::Timestamp;
 use colony_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::Monitor;
+use crate::health::Health;
 use crate::runs::RunsState;
 
 /// Whether callers must show a token.
@@ -30,8 +30,8 @@ pub struct ServerState {
     pub started_at: Timestamp,
     /// Address under which people reach this server, for links; none = links without a host.
     pub external_url: Option<Arc<str>>,
-    /// Results of health checks.
-    pub monitor: Arc<Monitor>,
+    /// What the server needs to do its work.
+    pub health: Arc<Health>,
     /// The Runs API, when it is served.
     pub runs: Option<RunsState>,
     /// Cancelled when the server is about to stop: long polls answer at once.
@@ -43,12 +43,12 @@ impl ServerState {
     pub fn new(engine: Engine, auth: Auth) -> Self {
         Self {
             started_at: engine.now(),
-            engine,
             auth,
             external_url: None,
-            monitor: Arc::default(),
+            health: Arc::new(Health::new(engine.store().clone())),
             runs: None,
             closing: CancellationToken::new(),
+            engine,
         }
     }
 }

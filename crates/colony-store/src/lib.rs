@@ -23,8 +23,10 @@
 //! # }
 //! ```
 
+pub mod absence;
 pub mod artifact;
 pub mod attempt;
+pub mod clock_shift;
 mod config;
 pub mod context;
 pub mod definition;

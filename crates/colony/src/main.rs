@@ -8,6 +8,7 @@
 //! | [`output`] | data to stdout, talk to stderr |
 //! | [`data_dir`] | the directory of a colony and its small files |
 //! | [`colony`] | wiring: store, objects, engine and embedded ant, and their end |
+//! | [`clock_watch`] | learning that the machine's clock was set |
 //! | [`signals`] | being asked to end, and being asked again |
 //! | [`client`] | talking to a queen that runs elsewhere |
 //! | [`progress`] | what a person or a program is shown while a job runs |
@@ -15,6 +16,7 @@
 
 mod cli;
 mod client;
+mod clock_watch;
 mod colony;
 mod commands;
 mod data_dir;

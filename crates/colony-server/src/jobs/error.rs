@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use colony_api::jobs::{ErrorBody, ErrorDetail};
 use colony_engine::EngineError;
@@ -11,6 +12,7 @@ use colony_store::StoreError;
 
 use crate::auth::AuthError;
 use crate::jobs::answer;
+use crate::outage;
 
 /// The class of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,12 @@ impl IntoResponse for ApiError {
             code: self.class.code().to_owned(),
             details: self.details,
         };
-        answer::json(self.class.status(), &body)
+        let mut response = answer::json(self.class.status(), &body);
+        if self.class == Class::Unavailable {
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, outage::RETRY_AFTER);
+        }
+        response
     }
 }
 
@@ -128,13 +135,12 @@ impl From<EngineError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        log(&error);
-        if error.is_retryable() || matches!(error, StoreError::Closed) {
-            return Self::new(
-                Class::Unavailable,
-                "the database cannot be reached at the moment; try again",
-            );
+        if error.is_unavailable() {
+            outage::log(&error);
+            let message = format!("the database {}; try again", error.outage());
+            return Self::new(Class::Unavailable, message);
         }
+        log(&error);
         Self::internal()
     }
 }

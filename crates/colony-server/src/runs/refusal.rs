@@ -6,6 +6,7 @@ use colony_engine::ledger::LedgerError;
 use serde_json::{Value, json};
 
 use super::render::View;
+use crate::outage;
 
 /// The type of every answer.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -35,6 +36,9 @@ pub(super) enum Refusal {
     Conflict(&'static str, Option<Value>),
     /// 413.
     TooLarge,
+    /// 503: the database is away, or the server is about to end. The same request may succeed
+    /// later.
+    Unavailable,
     /// 500: the cause is in the log.
     Internal,
 }
@@ -47,6 +51,10 @@ impl Refusal {
 
     /// A failure of the ledger that no caller can help.
     pub(super) fn internal(error: &LedgerError) -> Self {
+        if error.is_unavailable() {
+            outage::log(error);
+            return Self::Unavailable;
+        }
         let error: &dyn std::error::Error = error;
         tracing::error!(error, "failed to serve a request");
         Self::Internal
@@ -67,9 +75,10 @@ impl Refusal {
             LedgerError::KeyReused => {
                 Self::Conflict("Idempotency-Key was used for another request", None)
             }
-            error @ (LedgerError::Store(_) | LedgerError::Engine(_) | LedgerError::Closed) => {
-                Self::internal(&error)
-            }
+            error @ (LedgerError::Store(_)
+            | LedgerError::Shared(_)
+            | LedgerError::Engine(_)
+            | LedgerError::Closed) => Self::internal(&error),
         }
     }
 
@@ -84,6 +93,7 @@ impl Refusal {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,6 +116,7 @@ impl Refusal {
             Self::Conflict(text, None) => json!({ "error": text }),
             Self::Conflict(text, Some(task)) => json!({ "error": text, "task": task }),
             Self::TooLarge => json!({ "error": "Request body too large" }),
+            Self::Unavailable => json!({ "error": "Service is not available, try again" }),
             Self::Internal => json!({ "error": "Internal server error" }),
         }
     }
@@ -115,12 +126,16 @@ impl Refusal {
         let status = self.status();
         let challenge = matches!(self, Self::NoKey | Self::BadKey);
         // What a client still sends is not read.
+        let later = matches!(self, Self::Unavailable);
         let close = matches!(self, Self::TooLarge | Self::TooSlow);
         let mut response = answer(status, self.body().to_string());
         let headers = response.headers_mut();
         if challenge {
             let value = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, value);
+        }
+        if later {
+            headers.insert(header::RETRY_AFTER, outage::RETRY_AFTER);
         }
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

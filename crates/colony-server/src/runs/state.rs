@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limit::Limiter;
 use super::settings::RunsApiSettings;
+use crate::health::Health;
 
 /// Shared by all requests. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +16,7 @@ pub struct RunsState {
     pub(super) inner: Arc<Inner>,
     /// Cancelled when the server is about to stop: whoever waits is answered at once.
     pub(super) closing: CancellationToken,
+    pub(super) health: Arc<Health>,
 }
 
 pub(super) struct Inner {
@@ -46,6 +48,7 @@ impl RunsState {
                 return Err(SettingsError(problem));
             }
         }
+        let health = Arc::new(Health::new(ledger.store().clone()));
         let limiter = Limiter::new(settings.rate_limit);
         let inner = Inner {
             ledger,
@@ -55,6 +58,7 @@ impl RunsState {
         };
         Ok(Self {
             inner: Arc::new(inner),
+            health,
             closing: CancellationToken::new(),
         })
     }
@@ -62,6 +66,12 @@ impl RunsState {
     /// The same, for a server that says when it is about to stop.
     pub(crate) fn ending_with(mut self, closing: CancellationToken) -> Self {
         self.closing = closing;
+        self
+    }
+
+    /// The same, for a server that needs more than its database.
+    pub(crate) fn with_health(mut self, health: Arc<Health>) -> Self {
+        self.health = health;
         self
     }
 

@@ -3,9 +3,11 @@
 //! The port is taken first, so that a second queen on it fails before it has touched any data. The
 //! end goes the other way round: no new calls, no new work, the ant drains, the store closes.
 
+mod health;
 mod token;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -47,6 +49,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     let auth = if settings.auth { Auth::On } else { Auth::Off };
     let mut state = ServerState::new(running.engine().clone(), auth);
     state.runs = Some(runs);
+    state.health = Arc::new(health::of(settings, running.engine().store().clone()));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(colony_server::serve(listener, state, async {
         // A dropped sender means the same: the end.
