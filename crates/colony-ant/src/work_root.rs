@@ -135,7 +135,7 @@ impl Site {
         let site = self.clone();
         // A busy disk takes milliseconds for this.
         let making = tokio::task::spawn_blocking(move || {
-            fs::create_dir(&site.base)?;
+            make_inside(&site.base)?;
             fs::create_dir(site.work())?;
             fs::create_dir(site.temp())
         });
@@ -169,6 +169,22 @@ impl Site {
         if let Ok(Err((path, error))) = removal.await {
             tracing::warn!(path = %path.display(), %error, "cannot remove attempt directory");
         }
+    }
+}
+
+/// Makes a directory; the one around it, too, should somebody have removed that.
+fn make_inside(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match (fs::create_dir(path), path.parent()) {
+        (Err(error), Some(root)) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!("the work directory was removed; it is made again");
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(root)?;
+            fs::create_dir(path)
+        }
+        (made, _) => made,
     }
 }
 
@@ -287,6 +303,23 @@ mod tests {
         WorkRoot::open(dir.path()).unwrap();
         assert!(kept.exists());
         assert!(!left.base.exists());
+    }
+
+    #[tokio::test]
+    async fn a_root_that_was_removed_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("work");
+        let root = WorkRoot::open(&path).unwrap();
+        // One that is kept for the next attempt goes away with the rest.
+        let mut site = root.site(attempt());
+        site.make().await.unwrap();
+        site.remove(true).await;
+        fs::remove_dir_all(&path).unwrap();
+        let mut site = root.site(attempt());
+        site.make().await.unwrap();
+        assert!(site.work().is_dir() && site.temp().is_dir());
+        site.clone().remove(false).await;
+        assert!(!site.base.exists());
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::action::Actions;
 use crate::advance::{advance_locked, expect_moved};
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
@@ -269,7 +270,14 @@ impl Engine {
         let ant_id = hello.ant_id.clone();
         tracing::info!(ant.id = %ant_id, ant.capacity = hello.capacity, "ant connected");
         let running: BTreeSet<AttemptRef> = hello.running.iter().copied().collect();
-        self.lose_leases(&ant_id, &running).await?;
+        let mut backoff = Backoff::new("arrival");
+        while let Err(error) = self.lose_leases(&ant_id, &running).await {
+            if !error.is_unavailable() || self.store.is_taken_over() {
+                return Err(error);
+            }
+            tracing::error!(ant.id = %ant_id, "failed to take back leases of an ant: {error}");
+            backoff.pause().await;
+        }
         let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
         let session = Session {
             hello,
@@ -310,9 +318,8 @@ impl Engine {
             }
             AntMessage::GiveBack { attempt } => {
                 self.ants.release(ant_id, attempt);
-                if let Err(error) = self.give_back(attempt, "given back by its ant").await {
-                    tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
-                }
+                self.give_back_surely(attempt, "given back by its ant")
+                    .await;
             }
         }
     }
@@ -374,6 +381,28 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// As [`Engine::give_back`], as often as it takes: once the ant has forgotten the attempt,
+    /// nobody else ends its lease but its expiry, which counts as a loss.
+    pub(crate) async fn give_back_surely(&self, attempt: AttemptRef, message: &'static str) {
+        let Err(error) = self.give_back(attempt, message).await else {
+            return;
+        };
+        tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
+        let engine = self.clone();
+        // The ant has more to say meanwhile.
+        tokio::spawn(async move {
+            let mut backoff = Backoff::new("give back");
+            let mut failed = Err(error);
+            while let Err(error) = &failed
+                && error.is_unavailable()
+                && !engine.store.is_taken_over()
+            {
+                backoff.pause().await;
+                failed = engine.give_back(attempt, message).await;
+            }
+        });
     }
 
     /// Ends a lease whose attempt nobody works on, through nobody's fault: the task is offered

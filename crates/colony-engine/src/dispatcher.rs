@@ -7,6 +7,7 @@ use colony_store::dispatch::{self, ClaimTasks, Lease};
 
 use crate::action::Actions;
 use crate::ant::{AntRoom, Sent};
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
@@ -172,9 +173,7 @@ fn spawn_give_back(engine: &Engine, lease: &Lease) {
     let (engine, attempt) = (engine.clone(), lease.attempt);
     engine.ants.release(&lease.holder, attempt);
     tokio::spawn(async move {
-        if let Err(error) = engine.give_back(attempt, "its ant was gone").await {
-            tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
-        }
+        engine.give_back_surely(attempt, "its ant was gone").await;
     });
 }
 
@@ -182,17 +181,17 @@ impl Engine {
     /// A leased task that no ant needs to see: skipped, or impossible.
     async fn end_without_ant(&self, lease: &Lease, end: AttemptEnd) {
         self.ants.release(&lease.holder, lease.attempt);
-        let (engine, now) = (self.clone(), self.now());
-        let (attempt, run_id) = (lease.attempt, lease.run_id);
-        let stored = self
-            .round(move |tx: &mut Tx<'_>, focus| {
-                focus.on(tx, Subject::Run(run_id))?;
-                let mut actions = Actions::default();
-                end_attempt(tx, &engine, attempt, end.clone(), None, now, &mut actions)?;
-                Ok(actions)
-            })
-            .await;
+        let mut backoff = Backoff::new("end without ant");
+        let mut stored = self.store_end(lease, &end).await;
         self.nudges.dispatcher.notify_one();
+        while let Err(error) = &stored
+            && error.is_unavailable()
+            && !self.store.is_taken_over()
+        {
+            tracing::error!("failed to end a task: {error}");
+            backoff.pause().await;
+            stored = self.store_end(lease, &end).await;
+        }
         match stored {
             Ok(actions) => actions.carry_out(self),
             // Its lease runs out.
@@ -211,5 +210,17 @@ impl Engine {
         if let Err(error) = self.give_up(Subject::Run(lease.run_id), error).await {
             tracing::error!("failed to give up a run: {error}");
         }
+    }
+
+    async fn store_end(&self, lease: &Lease, end: &AttemptEnd) -> Result<Actions, EngineError> {
+        let (engine, now, end) = (self.clone(), self.now(), end.clone());
+        let (attempt, run_id) = (lease.attempt, lease.run_id);
+        self.round(move |tx: &mut Tx<'_>, focus| {
+            focus.on(tx, Subject::Run(run_id))?;
+            let mut actions = Actions::default();
+            end_attempt(tx, &engine, attempt, end.clone(), None, now, &mut actions)?;
+            Ok(actions)
+        })
+        .await
     }
 }

@@ -52,6 +52,11 @@ impl EngineError {
         }
     }
 
+    /// Whether the database as a whole is to blame: the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+
     pub(crate) fn not_found(kind: &'static str, name: impl std::fmt::Display) -> Self {
         Self::NotFound {
             kind,

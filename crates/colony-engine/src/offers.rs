@@ -1,8 +1,6 @@
 //! The offers loop: renders ready job tasks of method WORKER and puts them where workers claim
 //! them.
 
-use std::time::Duration;
-
 use colony_core::id::{RunId, TaskId};
 use colony_core::job::AttemptEnd;
 use colony_core::time::Timestamp;
@@ -11,6 +9,7 @@ use colony_store::ledger::offer::Offer;
 use colony_store::{Tx, job_run, worker_task};
 
 use crate::action::Actions;
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::isolate::Subject;
@@ -19,19 +18,22 @@ use crate::report::end_attempt;
 
 /// Tasks rendered between two looks.
 const BATCH: u32 = 64;
-/// Pause after a failure of the database.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// Who holds the lease of a task that ends without being offered.
 const QUEEN: &str = "queen";
 
 pub(crate) async fn run(engine: Engine) {
+    let mut backoff = Backoff::new("offers");
     loop {
-        match offer_ready(&engine).await {
+        let offered = offer_ready(&engine).await;
+        if offered.is_ok() {
+            backoff.reset();
+        }
+        match offered {
             Ok(0) => engine.nudges.offers.notified().await,
             Ok(_) => {}
             Err(error) => {
                 tracing::error!("failed to offer tasks to workers: {error}");
-                tokio::time::sleep(FAILURE_PAUSE).await;
+                backoff.pause().await;
             }
         }
     }

@@ -19,6 +19,7 @@ use colony_store::{Tx, schedule};
 use crate::action::Actions;
 use crate::advance::{advance_locked, queue_of};
 use crate::ant::AntRoom;
+use crate::backoff::Backoff;
 use crate::compile::Compiled;
 use crate::dispatcher::{self, Room};
 use crate::engine::Engine;
@@ -29,9 +30,6 @@ use crate::tags;
 
 /// Launches in one transaction.
 const BATCH: u32 = 64;
-/// Pause after a failure of the database.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-
 /// What the loop is called for.
 enum Call {
     /// Something may be launched.
@@ -44,17 +42,21 @@ enum Call {
 /// it ready, and so that room is not given away twice.
 pub(crate) async fn run(engine: Engine) {
     let mut call = Call::Schedule;
+    let mut backoff = Backoff::new("scheduler");
     loop {
         let done = match call {
             Call::Schedule => launch_due(&engine).await,
             Call::Dispatch => dispatcher::lease_ready(&engine).await.map(|()| true),
         };
+        if done.is_ok() {
+            backoff.reset();
+        }
         call = match (done, call) {
             (Ok(true), _) => called(&engine).await,
             (Ok(false), call) => call,
             (Err(error), call) => {
                 tracing::error!("failed to schedule: {error}");
-                tokio::time::sleep(FAILURE_PAUSE).await;
+                backoff.pause().await;
                 // Tried again, but what cannot be launched must not hold up what is ready.
                 match call {
                     Call::Schedule => {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`state`] | what every handler works with |
 //! | [`auth`] | who a request comes from |
+//! | [`health`] | whether the server can do its work |
 //! | [`jobs`] | the Jobs API under `/api` |
 //! | [`runs`] | the Runs API under `/api/v1` |
 //! | `edge` | what is decided about connections and calls before a handler sees them |
@@ -13,7 +14,9 @@
 
 pub mod auth;
 mod edge;
+pub mod health;
 pub mod jobs;
+mod outage;
 pub mod runs;
 pub mod serve;
 pub mod state;

@@ -170,6 +170,30 @@ impl StoreError {
         );
         is_lost || self.is_retryable()
     }
+
+    /// What is wrong, in words that everybody may see; reads after "the database …".
+    pub fn outage(&self) -> &'static str {
+        match self {
+            Self::Unreachable { source: None } => "cannot be reached",
+            Self::Statement { source, .. }
+            | Self::Transaction { source, .. }
+            | Self::Unreachable {
+                source: Some(source),
+            } => source.outage(),
+            Self::OutcomeUnknown { .. } => {
+                "was lost while committing: it may or may not have stored the change"
+            }
+            Self::TakenOver => "was taken over by another queen",
+            Self::Closed => "is closed: the queen is about to end",
+            Self::Conflict { .. } => "is too busy",
+            Self::Rule { .. }
+            | Self::Parameter { .. }
+            | Self::Value { .. }
+            | Self::RowCount { .. }
+            | Self::TransactionFailed
+            | Self::Panicked(_) => "cannot be read or written",
+        }
+    }
 }
 
 /// The beginning of a statement on one line, for messages.

@@ -23,9 +23,11 @@
 //! # }
 //! ```
 
+pub mod absence;
 pub mod artifact;
 pub mod attempt;
 mod blame;
+pub mod clock_shift;
 mod config;
 pub mod context;
 pub mod definition;

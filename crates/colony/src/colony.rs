@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use colony_core::id::{IdSource, MonotonicIds};
-use colony_core::time::{Clock, SystemClock};
+use colony_core::time::{Clock, SteadyClock, SystemClock};
 use colony_engine::ledger::Ledger;
 use colony_engine::{Engine, EngineParts, EngineSettings};
 use colony_server::runs::RunsState;
@@ -23,6 +23,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tokio::task::JoinSet;
 
+use crate::clock_watch;
 use crate::settings::Settings;
 use embedded::EmbeddedAnt;
 
@@ -45,7 +46,7 @@ impl Colony {
             .with_fsync(true)
             .with_automatic_cleanup(true);
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::new());
         let ids: Arc<dyn IdSource> = Arc::new(MonotonicIds::new(SystemClock));
         let engine = Engine::new(EngineParts {
             store,
@@ -84,7 +85,8 @@ impl Colony {
             Some(ant) => Some(EmbeddedAnt::start(&self, ant, settings)?),
             None => None,
         };
-        let loops = self.engine.start();
+        let mut loops = self.engine.start();
+        loops.spawn(clock_watch::run(self.engine.clone()));
         Ok(Running {
             engine: self.engine,
             loops,

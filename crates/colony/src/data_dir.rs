@@ -94,17 +94,18 @@ impl DataDir {
 }
 
 fn make(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| {
-            let name = path.display();
-            format!(
-                "failed to make the data directory {name}; choose one that this user can write \
-                 to, with --data-dir, COLONY_DATA_DIR or `data_dir` in colony.toml"
-            )
-        })
+    make_again(path).with_context(|| {
+        let name = path.display();
+        format!(
+            "failed to make the data directory {name}; choose one that this user can write to, \
+             with --data-dir, COLONY_DATA_DIR or `data_dir` in colony.toml"
+        )
+    })
+}
+
+/// Makes a directory below a data directory, should it be missing.
+pub(crate) fn make_again(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file so that others see either nothing, the old one, or the whole new one, also after

@@ -9,6 +9,7 @@
 //! | [`logging`] | the log, one line for each event |
 //! | [`data_dir`] | the directory of a colony and its small files |
 //! | [`colony`] | wiring: store, objects, engine and embedded ant, and their end |
+//! | [`clock_watch`] | learning that the machine's clock was set |
 //! | [`signals`] | being asked to end, and being asked again |
 //! | [`client`] | talking to a queen that runs elsewhere |
 //! | [`progress`] | what a person or a program is shown while a job runs |
@@ -16,6 +17,7 @@
 
 mod cli;
 mod client;
+mod clock_watch;
 mod colony;
 mod commands;
 mod data_dir;

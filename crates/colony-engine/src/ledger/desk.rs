@@ -12,6 +12,7 @@ use colony_core::id::TaskId;
 use colony_core::time::Clock;
 use colony_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::claim::{Claim, ClaimedTask, Queue, first_offer};
 use super::claim_once::{Given, OnceClaim, claim_group};
@@ -20,6 +21,7 @@ use super::job_task;
 use super::release::give_back;
 use super::signals::{Signals, lock};
 use super::upkeep::give_up_task;
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::isolate::Subject;
@@ -78,13 +80,22 @@ pub(super) struct DeskBell {
     sender: mpsc::UnboundedSender<Message>,
     /// How many claims look into each queue.
     wanted: Arc<Mutex<HashMap<Queue, usize>>>,
+    /// Why the last look failed, if it did because of the database.
+    trouble: Trouble,
 }
+
+type Trouble = Arc<Mutex<Option<Arc<StoreError>>>>;
 
 impl DeskBell {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Message>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let wanted = Arc::default();
-        (Self { sender, wanted }, receiver)
+        let (wanted, trouble) = (Arc::default(), Arc::default());
+        let bell = Self {
+            sender,
+            wanted,
+            trouble,
+        };
+        (bell, receiver)
     }
 
     /// A task is ready. Costs little when nobody waits for it.
@@ -115,10 +126,18 @@ impl DeskBell {
             Err(_) => {
                 // What was sent in this very moment still counts.
                 answer.close();
-                answer
-                    .try_recv()
-                    .unwrap_or_else(|_| Ok(Answer::Tasks(Vec::new())))
+                answer.try_recv().unwrap_or_else(|_| self.nothing())
             }
+        }
+    }
+}
+
+impl DeskBell {
+    /// What a claim gets that has waited in vain.
+    fn nothing(&self) -> Claimed {
+        match &*lock(&self.trouble) {
+            None => Ok(Answer::Tasks(Vec::new())),
+            Some(error) => Err(LedgerError::Shared(Arc::clone(error))),
         }
     }
 }
@@ -133,6 +152,9 @@ pub(super) struct Desk {
     waiting: BTreeMap<u64, Pending>,
     by_queue: HashMap<Queue, BTreeSet<u64>>,
     next: u64,
+    /// Claims whose look failed because of the database, and when they look again.
+    again: Option<(Instant, BTreeSet<u64>)>,
+    backoff: Backoff,
 }
 
 impl Desk {
@@ -152,6 +174,8 @@ impl Desk {
             waiting: BTreeMap::new(),
             by_queue: HashMap::new(),
             next: 0,
+            again: None,
+            backoff: Backoff::new("desk"),
         }
     }
 
@@ -169,6 +193,7 @@ impl Desk {
             {
                 self.hear(message, &mut due);
             }
+            due.extend(self.take_again());
             let due: Vec<u64> = due.into_iter().collect();
             for group in due.chunks(GROUP_MAX) {
                 let mut again = self.serve(group).await;
@@ -181,12 +206,29 @@ impl Desk {
 
     /// How long to sleep when nothing is heard.
     fn patience(&self) -> Duration {
+        let again = self.again.as_ref();
+        let again = again.map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        self.quiet_patience().min(again.unwrap_or(Duration::MAX))
+    }
+
+    fn quiet_patience(&self) -> Duration {
         if self.waiting.is_empty() {
             Duration::MAX
         } else if self.store.is_exclusive() {
             SWEEP
         } else {
             LOOK_AGAIN
+        }
+    }
+
+    /// Claims that are to look again after a failure, once it is time.
+    fn take_again(&mut self) -> BTreeSet<u64> {
+        match self.again.take() {
+            Some((at, numbers)) if at <= Instant::now() => numbers,
+            not_yet => {
+                self.again = not_yet;
+                BTreeSet::new()
+            }
         }
     }
 
@@ -273,13 +315,17 @@ impl Desk {
             .write(move |tx| claim_group(tx, &wishes, now))
             .await;
         match claimed {
-            Ok(claimed) => self.hand_out(&group, claimed).await,
+            Ok(claimed) => {
+                self.backoff.reset();
+                *lock(&self.signals.bell.trouble) = None;
+                self.hand_out(&group, claimed).await
+            }
             Err(error) if error.is_about_rows() => {
                 tracing::error!("failed to claim tasks: {error}");
                 self.serve_alone(&group).await
             }
             Err(error) => {
-                self.refuse(&group, &error);
+                self.refuse(&group, error);
                 Vec::new()
             }
         }
@@ -304,7 +350,7 @@ impl Desk {
                         }
                     }
                     Err((_, error)) => {
-                        self.refuse(&one, &error);
+                        self.refuse(&one, error);
                         break;
                     }
                 }
@@ -381,13 +427,27 @@ impl Desk {
         }
     }
 
-    fn refuse(&mut self, group: &[(u64, Wish)], error: &StoreError) {
+    /// A claim that waits outlives a database that is away for a moment; others hear of it.
+    fn refuse(&mut self, group: &[(u64, Wish)], error: StoreError) {
         tracing::error!("failed to claim tasks: {error}");
-        for (number, _) in group {
-            if let Some(pending) = self.dismiss(*number) {
-                // Dropped unanswered, the claim fails as if the ledger were closed.
-                drop(pending);
+        let may_pass = error.is_retryable();
+        let error = Arc::new(error);
+        *lock(&self.signals.bell.trouble) = may_pass.then(|| Arc::clone(&error));
+        let mut waiting = BTreeSet::new();
+        for (number, wish) in group {
+            if may_pass && !wish.claim.wait.is_zero() {
+                waiting.insert(*number);
+            } else if let Some(pending) = self.dismiss(*number) {
+                // Its caller may have gone.
+                let _ = pending
+                    .reply
+                    .send(Err(LedgerError::Shared(Arc::clone(&error))));
             }
+        }
+        if !waiting.is_empty() {
+            let at = Instant::now() + self.backoff.next();
+            let (_, numbers) = self.again.get_or_insert((at, BTreeSet::new()));
+            numbers.extend(waiting);
         }
     }
 }

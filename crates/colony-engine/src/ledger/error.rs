@@ -1,5 +1,7 @@
 //! Why a use-case of the ledger did not happen.
 
+use std::sync::Arc;
+
 use colony_store::StoreError;
 use colony_store::ledger::TaskRow;
 
@@ -46,6 +48,9 @@ pub enum LedgerError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database failed, for several callers together.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
     /// The engine failed.
     #[error(transparent)]
     Engine(Box<EngineError>),
@@ -64,6 +69,22 @@ impl From<EngineError> for LedgerError {
 }
 
 impl LedgerError {
+    /// Whether the database as a whole is to blame, or the ledger's end: the same request may
+    /// succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_unavailable(),
+            Self::Shared(error) => error.is_unavailable(),
+            Self::Engine(error) => error.is_unavailable(),
+            Self::Closed => true,
+            Self::Missing { .. }
+            | Self::LeaseLost(_)
+            | Self::OwnedByJob(_)
+            | Self::RunOwnedByJob
+            | Self::KeyReused => false,
+        }
+    }
+
     pub(super) fn missing(what: Missing) -> Self {
         Self::Missing { what, item: 0 }
     }

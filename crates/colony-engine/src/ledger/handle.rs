@@ -21,8 +21,9 @@ use super::keys::KeyCache;
 use super::lane::Lane;
 use super::release::{Heartbeat, HeldLease, renew};
 use super::signals::Signals;
-use super::upkeep::{self, Alarm};
+use super::upkeep::{self, Alarm, Following};
 use crate::engine::Engine;
+use crate::jump::Follower;
 
 /// How often a wait for a task's end looks at the row without being told: another queen of the
 /// same database may have changed it.
@@ -80,10 +81,19 @@ impl Ledger {
             receiver,
         );
         loops.spawn(desk.run());
+        let following = match &jobs {
+            Some(engine) => Following::Engine(engine.clone()),
+            None => Following::Alone(Follower::new(
+                store.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&ids),
+            )),
+        };
         loops.spawn(upkeep::run(
             store.clone(),
             Arc::clone(&clock),
             signals.clone(),
+            following,
         ));
         let created = signals.clone();
         let tasks = Lane::start(
@@ -241,6 +251,12 @@ impl Ledger {
             for (result, item) in changed.iter_mut().zip(leased) {
                 if let (Err(LedgerError::OwnedByJob(_)), Some(item)) = (&*result, item) {
                     *result = engine.change_job_task(item, now).await;
+                    if let Err(error) = result
+                        && error.is_unavailable()
+                    {
+                        // The caller asks again for all of them.
+                        return Err(std::mem::replace(error, LedgerError::Closed));
+                    }
                 }
             }
         }
@@ -344,19 +360,12 @@ impl Ledger {
             .await
     }
 
-    /// Whether the database answers.
-    pub async fn is_healthy(&self) -> bool {
-        let answer = self
-            .store()
-            .read(|tx| tx.query_one("SELECT 1", &[]).map(|_| ()));
-        answer.await.is_ok()
-    }
-
     pub(super) fn jobs(&self) -> Option<&Engine> {
         self.inner.jobs.as_ref()
     }
 
-    pub(super) fn store(&self) -> &Store {
+    /// The database, for what has no use-case: health.
+    pub fn store(&self) -> &Store {
         &self.inner.store
     }
 

@@ -1,6 +1,7 @@
 //! The engine against a scripted ant, on both databases.
 
 mod ant;
+mod faults;
 mod kit;
 mod leases;
 mod logs;

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
+use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use colony_api::jobs::{ErrorBody, ErrorDetail};
 use colony_engine::EngineError;
@@ -13,6 +13,7 @@ use colony_store::StoreError;
 use crate::auth::AuthError;
 use crate::edge::names::Foreign;
 use crate::jobs::answer;
+use crate::outage;
 
 /// The class of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +113,8 @@ impl IntoResponse for ApiError {
         };
         let mut response = answer::json(self.class.status(), &body);
         if self.class == Class::Unavailable {
-            let seconds = HeaderValue::from_static("1");
-            response.headers_mut().insert(RETRY_AFTER, seconds);
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, outage::RETRY_AFTER);
         }
         response
     }
@@ -149,13 +150,12 @@ impl From<EngineError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        log(&error);
-        if error.is_retryable() || matches!(error, StoreError::Closed) {
-            return Self::new(
-                Class::Unavailable,
-                "the database cannot be reached at the moment; try again",
-            );
+        if error.is_unavailable() {
+            outage::log(&error);
+            let message = format!("the database {}; try again", error.outage());
+            return Self::new(Class::Unavailable, message);
         }
+        log(&error);
         Self::internal()
     }
 }

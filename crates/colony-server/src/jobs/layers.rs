@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -13,10 +14,15 @@ use futures_util::FutureExt as _;
 
 use crate::auth;
 use crate::edge::connections::Seat;
+use crate::health::Report;
 use crate::jobs::answer::JSON;
 use crate::jobs::error::{ApiError, Class};
+use crate::jobs::health;
 use crate::runs::RunsState;
 use crate::state::{Auth, ServerState};
+
+/// How long a token may be looked up before the health of the database is doubted.
+const TOKEN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A handler that panics answers 500; the connection and the others live on.
 pub(super) async fn catch_panics(request: Request, next: Next) -> Response {
@@ -38,7 +44,13 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    match auth::authenticate(&state, &head.headers).await {
+    let asks_for_health = head.uri.path() == "/api/health";
+    let known = tokio::select! {
+        biased;
+        known = auth::authenticate(&state, &head.headers) => known,
+        report = outage(&state, asks_for_health) => return health::shown(&report, state.engine.now()),
+    };
+    match known {
         Ok(caller) => head.extensions.insert(caller),
         Err(error) => return ApiError::from(error).into_response(),
     };
@@ -54,6 +66,19 @@ pub(super) async fn authenticate(
         return no_method().await;
     }
     next.run(Request::from_parts(head, body)).await
+}
+
+/// Whoever asks for the health of a server hears in time that its database is away, although the
+/// token cannot be looked up then. Never resolves otherwise.
+async fn outage(state: &ServerState, asks_for_health: bool) -> Arc<Report> {
+    if asks_for_health {
+        tokio::time::sleep(TOKEN_PATIENCE).await;
+        let report = state.health.look().await;
+        if !report.has_database() {
+            return report;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Answer of unknown paths.

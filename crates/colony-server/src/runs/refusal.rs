@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::render::{View, text};
 use super::splice::Raw;
 use crate::edge::names::Foreign;
+use crate::outage;
 
 /// The type of every answer.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -43,6 +44,9 @@ pub(super) enum Refusal {
     TooLarge,
     /// 503: the bodies of others take all memory for them.
     NoRoom,
+    /// 503: the database is away, or the server is about to end. The same request may succeed
+    /// later.
+    Unavailable,
     /// 500: the cause is in the log.
     Internal,
 }
@@ -55,6 +59,10 @@ impl Refusal {
 
     /// A failure of the ledger that no caller can help.
     pub(super) fn internal(error: &LedgerError) -> Self {
+        if error.is_unavailable() {
+            outage::log(error);
+            return Self::Unavailable;
+        }
         let error: &dyn std::error::Error = error;
         tracing::error!(error, "failed to serve a request");
         Self::Internal
@@ -75,9 +83,10 @@ impl Refusal {
             LedgerError::KeyReused => {
                 Self::Conflict("Idempotency-Key was used for another request", None)
             }
-            error @ (LedgerError::Store(_) | LedgerError::Engine(_) | LedgerError::Closed) => {
-                Self::internal(&error)
-            }
+            error @ (LedgerError::Store(_)
+            | LedgerError::Shared(_)
+            | LedgerError::Engine(_)
+            | LedgerError::Closed) => Self::internal(&error),
         }
     }
 
@@ -92,7 +101,7 @@ impl Refusal {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRoom | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -117,6 +126,7 @@ impl Refusal {
             Self::Conflict(text, None) => json!({ "error": text }),
             Self::NoRoom => json!({ "error": "Too many large requests, please try again later." }),
             Self::TooLarge => json!({ "error": "Request body too large" }),
+            Self::Unavailable => json!({ "error": "Service is not available, try again" }),
             Self::Internal => json!({ "error": "Internal server error" }),
         };
         body.to_string()
@@ -126,17 +136,17 @@ impl Refusal {
     pub(super) fn response(self) -> Response<Body> {
         let status = self.status();
         let challenge = matches!(self, Self::NoKey | Self::BadKey);
+        let later = matches!(self, Self::NoRoom | Self::Unavailable);
         // What a client still sends is not read.
         let close = matches!(self, Self::TooLarge | Self::TooSlow);
-        let retry = matches!(self, Self::NoRoom);
         let mut response = answer(status, self.body());
         let headers = response.headers_mut();
         if challenge {
             let value = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, value);
         }
-        if retry {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if later {
+            headers.insert(header::RETRY_AFTER, outage::RETRY_AFTER);
         }
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -24,6 +24,7 @@ use super::settings::AuthMode;
 use super::state::RunsState;
 use super::{body, cors, openapi, routes};
 use crate::edge::connections::Seat;
+use crate::health::DATABASE;
 
 /// The routes of the Runs API, to be merged with those of others. Serve it with
 /// `into_make_service_with_connect_info::<SocketAddr>()`, so that strangers are told apart.
@@ -202,26 +203,37 @@ async fn health(State(state): State<RunsState>, request: Request) -> Response<Bo
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Refusal::unknown_route().response();
     }
-    let healthy = state.ledger().is_healthy().await;
-    let (word, database) = if healthy {
-        ("healthy", "connected")
-    } else {
-        ("unhealthy", "disconnected")
+    let report = state.health.look().await;
+    let word = match report.is_healthy() {
+        true => "healthy",
+        false => "unhealthy",
+    };
+    let database = match report.has_database() {
+        true => "connected",
+        false => "disconnected",
     };
     let mut services = json!({ "database": database });
+    let sick = report.parts.iter().filter(|part| part.name != DATABASE);
+    for part in sick {
+        if let Some(problem) = &part.problem {
+            services[part.name] = json!(problem);
+        }
+    }
     if state.settings().redis.host.is_some() {
         services["redis"] = json!("configured");
     }
-    let body = json!({
+    let mut body = json!({
         "status": word,
         "timestamp": state.inner.clock.now(),
         "environment": state.settings().environment,
         "services": services,
     });
-    let status = if healthy {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    if let Some(problem) = &report.overall.problem {
+        body["problem"] = json!(problem);
+    }
+    let status = match report.is_healthy() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = answer(status, body.to_string());
     let no_store = axum::http::HeaderValue::from_static("no-store");

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::limit::Limiter;
 use super::settings::RunsApiSettings;
 use crate::edge::Edge;
+use crate::health::Health;
 
 /// Shared by all requests. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct RunsState {
     pub(super) closing: CancellationToken,
     /// What is in front of the handlers.
     pub(super) edge: Edge,
+    pub(super) health: Arc<Health>,
 }
 
 pub(super) struct Inner {
@@ -49,6 +51,7 @@ impl RunsState {
                 return Err(SettingsError(problem));
             }
         }
+        let health = Arc::new(Health::new(ledger.store().clone()));
         let limiter = Limiter::new(settings.rate_limit);
         let inner = Inner {
             ledger,
@@ -58,6 +61,7 @@ impl RunsState {
         };
         Ok(Self {
             inner: Arc::new(inner),
+            health,
             closing: CancellationToken::new(),
             edge: Edge::default(),
         })
@@ -73,6 +77,12 @@ impl RunsState {
     /// Origins of browsers that may call.
     pub(crate) fn origins(&self) -> &[String] {
         &self.inner.settings.cors_origins
+    }
+
+    /// The same, for a server that needs more than its database.
+    pub(crate) fn with_health(mut self, health: Arc<Health>) -> Self {
+        self.health = health;
+        self
     }
 
     pub(super) fn ledger(&self) -> &Ledger {

@@ -35,7 +35,7 @@ both_databases! {
             }
             break_database(&kit).await;
             let health = kit.get("/api/health").await.expect(503);
-            let error = json!("the database cannot be read");
+            let error = json!("the database cannot be read or written");
             let expected = json!({
                 "overall_status": service("Health-Monitor", 1, 2, &error),
                 "dependent_service_statuses": [service("database", 1, 2, &error)]

@@ -11,6 +11,7 @@ mod fixture;
 mod jobs;
 mod keys;
 mod once;
+mod outage;
 mod queue;
 mod runs;
 mod support;

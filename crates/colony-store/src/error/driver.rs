@@ -19,6 +19,30 @@ impl DriverError {
     }
 }
 
+impl DriverError {
+    /// What is wrong, in words that everybody may see.
+    pub(super) fn outage(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "does not answer",
+            Self::Moved => "is gone: its file was moved or removed",
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => "has no room left on its disk",
+                Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "is read-only",
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "is too busy",
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "is damaged",
+                _ => "cannot be read or written",
+            },
+            Self::Postgres(error) => match error.code() {
+                Some(code) if *code == SqlState::DISK_FULL => "has no room left on its disk",
+                Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => "is read-only",
+                Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => "has no free connection",
+                Some(_) => "cannot be read or written",
+                None => "cannot be reached",
+            },
+        }
+    }
+}
+
 /// Locked by another program, or the disk or the process has no room for it.
 fn sqlite_is_away(code: ErrorCode) -> bool {
     matches!(

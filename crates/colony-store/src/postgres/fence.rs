@@ -50,16 +50,20 @@ pub(super) async fn current(client: &Client) -> Result<FenceEpoch, DriverError> 
 }
 
 impl FenceEpoch {
-    /// Words that follow the beginning of a transaction. They fail when the epoch is another: SQL
-    /// has no word for that but a division by zero.
-    pub(super) fn words(self) -> String {
+    /// Words for a new connection, so that the look costs no planning.
+    pub(super) fn settings(self) -> String {
         let Self(epoch) = self;
         format!(
-            "; SELECT pg_advisory_xact_lock_shared(1668246639, 3); \
-             SELECT 1 / COUNT(*) FROM settings WHERE name = 'queen_epoch' AND value = '{epoch}'"
+            "; PREPARE fence_lock AS SELECT pg_advisory_xact_lock_shared(1668246639, 3); \
+             PREPARE fence_look AS SELECT 1 / COUNT(*) FROM settings \
+             WHERE name = 'queen_epoch' AND value = '{epoch}'"
         )
     }
 }
+
+/// Words that follow the beginning of a transaction. They fail when the epoch is another: SQL has
+/// no word for that but a division by zero.
+pub(super) const LOOK: &str = "; EXECUTE fence_lock; EXECUTE fence_look";
 
 /// Whether words between statements were refused by the fence. They divide nothing else.
 pub(super) fn is_refusal(error: &tokio_postgres::Error) -> bool {

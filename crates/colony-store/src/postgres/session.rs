@@ -49,7 +49,7 @@ pub(crate) struct Session {
     /// How long an answer may take.
     patience: Duration,
     /// What every transaction begins with, and who hears that it was refused.
-    fence: Option<(String, Takeover)>,
+    fence: Option<(FenceEpoch, Takeover)>,
 }
 
 struct Link {
@@ -124,7 +124,9 @@ impl Session {
 
     /// From now on transactions fail when another store has taken the database over.
     pub(super) fn set_fence(&mut self, epoch: FenceEpoch, takeover: Takeover) {
-        self.fence = Some((epoch.words(), takeover));
+        self.fence = Some((epoch, takeover));
+        // A new connection is prepared for it.
+        self.disconnect();
     }
 
     /// The number of this session, which tells its waiting times apart from those of others.
@@ -140,9 +142,11 @@ impl Session {
             .is_none_or(|link| link.client.is_closed())
         {
             self.link = None;
-            let connected = self.server.connect(self.settings);
+            let fence = self.fence.as_ref().map(|(epoch, _)| epoch.settings());
+            let settings = format!("{}{}", self.settings, fence.unwrap_or_default());
+            let connected = self.server.connect(&settings);
             let connected = self.runtime.block_on(connected);
-            self.refused_at = connected.is_err().then(Instant::now);
+            self.note(connected.as_ref().err());
             let client = connected?.client;
             self.link = Some(Link {
                 client,
@@ -150,6 +154,16 @@ impl Session {
             });
         }
         Ok(())
+    }
+
+    /// Notes whether connecting failed; the log hears of the first failure and of its end.
+    fn note(&mut self, refusal: Option<&DriverError>) {
+        match (self.refused_at, refusal) {
+            (None, Some(error)) => tracing::error!("the database cannot be reached: {error}"),
+            (Some(_), None) => tracing::warn!("the database is reached again"),
+            _ => {}
+        }
+        self.refused_at = refusal.map(|_| Instant::now());
     }
 
     /// Whether there is a connection, as far as known.
@@ -175,7 +189,7 @@ impl Session {
         self.shared = shared;
         self.begun = false;
         let words = match &self.fence {
-            Some((fence, _)) => format!("{begin}{fence}").into(),
+            Some(_) => format!("{begin}{}", fence::LOOK).into(),
             None => begin.into(),
         };
         self.unsent = vec![Unsent::Words(words)];

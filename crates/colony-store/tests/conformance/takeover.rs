@@ -159,6 +159,49 @@ fn a_transaction_that_passed_the_fence_ends_before_another_store_begins() {
     assert_eq!(opening.join().unwrap(), 2);
 }
 
+/// A writer that waits at the fence while another store takes over sees the new epoch afterwards.
+#[test]
+fn a_writer_that_waits_at_the_fence_is_refused() {
+    let mut db = TestStore::postgres("fence_late");
+    make_items(&db);
+    let first = Store::open(&exclusive(db.config())).unwrap();
+    let (raised, is_raised) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let other = Store::clone(&db);
+    let taking = std::thread::spawn(move || {
+        other.write_blocking(move |tx| {
+            tx.query("SELECT pg_advisory_xact_lock(1668246639, 3)", &[])?;
+            let sql = "UPDATE settings SET value = '999' WHERE name = 'queen_epoch'";
+            tx.execute(sql, &[])?;
+            raised.send(()).unwrap();
+            released.recv().unwrap();
+            Ok::<_, StoreError>(())
+        })
+    });
+    is_raised.recv().unwrap();
+    let writing = {
+        let first = first.clone();
+        std::thread::spawn(move || first.write_blocking(|tx| add_item(tx, "late", 1)))
+    };
+    let waits = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND objid = 3 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    colony_testkit::wait_for(PATIENCE, || {
+        let count = db
+            .read_blocking(move |tx| tx.query_one(waits, &[])?.get::<i64>(0))
+            .unwrap();
+        if count == 1 {
+            Ok(())
+        } else {
+            Err("nobody waits")
+        }
+    });
+    release.send(()).unwrap();
+    taking.join().unwrap().unwrap();
+    let result = writing.join().unwrap();
+    assert!(matches!(result, Err(StoreError::TakenOver)), "{result:?}");
+    assert!(item_names(&db).is_empty());
+}
+
 /// Others that write beside a queen, such as `colony key create`, take nothing from it.
 #[test]
 fn a_shared_store_does_not_take_over() {

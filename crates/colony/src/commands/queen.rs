@@ -3,9 +3,11 @@
 //! The port is taken first, so that a second queen on it fails before it has touched any data. The
 //! end goes the other way round: no new calls, no new work, the ant drains, the store closes.
 
+mod health;
 mod token;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -50,6 +52,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     state.runs = Some(runs);
     state.hosts.clone_from(&settings.http.hosts);
     state.limits = settings.http.limits.clone();
+    state.health = Arc::new(health::of(settings, running.engine().store().clone()));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(colony_server::serve(listener, state, async {
         // A dropped sender means the same: the end.

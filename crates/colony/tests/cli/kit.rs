@@ -291,6 +291,10 @@ impl Queen {
         self.process.err()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(self) -> Ended {
         self.process.wait()
