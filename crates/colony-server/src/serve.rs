@@ -93,7 +93,15 @@ struct Door {
 
 impl Door {
     fn new(limits: &ServerLimits, closing: CancellationToken) -> Self {
-        let (all, one) = limits.connections(open_files_max());
+        let files = open_files_max();
+        let (all, one) = limits.connections(files);
+        if all < limits.connections_max {
+            tracing::warn!(
+                "at most {all} connections are let in, not {}: half of the {files} files that this \
+                 process may open are for work; raise its limit (`ulimit -Hn`)",
+                limits.connections_max
+            );
+        }
         Self {
             connections: Arc::new(Connections::new((all, one))),
             head_timeout: limits.head_timeout,
