@@ -9,19 +9,25 @@ fn is_clean(text: &str) -> bool {
 
 const NAME: &str = "ci\nid  acme  prod  forged  active\u{1b}[2J\u{202e}";
 
+/// What follows the mark would be read from right to left.
+const TURNED: &str = "ci\u{202e}forged";
+
 #[test]
 fn tables_and_messages_are_not_forged() {
     let home = Home::new();
-    let create = [
-        "key", "create", "--org", "acme", "--env", "e", "--name", NAME,
-    ];
-    home.colony(&create).with_code(0);
+    let create = |name| {
+        let key = ["key", "create", "--org", "acme", "--env", "e"];
+        home.colony(&[&key[..], &["--name", name]].concat())
+    };
+    let refused = create(NAME).with_code(1);
+    assert!(is_clean(&refused.err), "{:?}", refused.err);
+    create(TURNED).with_code(0);
     let shown = home.colony(&["key", "list"]).with_code(0).out;
     assert_eq!(shown.lines().count(), 2, "{shown}");
     assert!(is_clean(&shown), "{shown:?}");
     // Programs get what is stored.
     let listed = home.colony(&["key", "list", "--json"]).with_code(0);
-    assert_eq!(listed.json_lines()[0][0]["name"], NAME);
+    assert_eq!(listed.json_lines()[0][0]["name"], TURNED);
 
     let file = "x\u{1b}[2J\nfine.yaml: fine";
     home.write(file, "job_type: \"a\u{202e}b\"\ntasks: 7\n");
