@@ -231,12 +231,18 @@ both_databases! {
             for (id, sql) in &bad {
                 run_sql(&store, sql, *id).await;
             }
+            // It has ended, and waits to be launched all the same.
+            let ended = submit(&kit, "job-ended").await;
+            let sql = "UPDATE requests SET job_state = 'COMPLETED', ended_at = 1 WHERE id = $1";
+            run_sql(&store, sql, ended).await;
             let slots = "INSERT INTO slots (schedule_key, taken) \
                          SELECT schedule_key, -5 FROM requests WHERE id = $1";
             run_sql(&store, slots, last).await;
             drop(kit);
             let kit = Kit::new(&store);
             let listed = kit.engine.list_requests(&kit.caller, whole_list()).await.unwrap();
+            assert!(listed.rows.len() > 2);
+            let listed = kit.engine.list_definitions(&kit.caller, whole_list()).await.unwrap();
             assert!(listed.rows.len() > 2);
             let mut ant = ScriptedAnt::connect(&kit.engine, "ant", &[], true).await;
             ant.work(2, &[]).await;
@@ -247,6 +253,7 @@ both_databases! {
                 failed_with_reason(&kit, *id, sql).await;
             }
             rests(&store).await;
+            kit.wait(&ended.to_string(), JobState::Completed).await;
         });
     }
 
