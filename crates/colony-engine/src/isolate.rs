@@ -81,6 +81,7 @@ impl Engine {
     {
         let round = Arc::new(round);
         let mut focus = Focus::new(false);
+        let mut last = None;
         for _ in 0..GIVEN_UP_MAX {
             let (inside, round) = (focus.clone(), Arc::clone(&round));
             let done = self.store.write(move |tx| {
@@ -92,8 +93,12 @@ impl Engine {
             match done.await {
                 Err(error) if error.is_about_rows() && !focus.careful => focus = Focus::new(true),
                 Err(error) if error.is_about_rows() => match focus.subject() {
-                    Some(subject) => self.give_up(subject, &error).await?,
-                    None => return Err(error),
+                    // Giving it up again would change nothing.
+                    Some(subject) if last != Some(subject) => {
+                        self.give_up(subject, &error).await?;
+                        last = Some(subject);
+                    }
+                    Some(_) | None => return Err(error),
                 },
                 done => return done,
             }

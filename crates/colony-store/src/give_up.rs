@@ -87,6 +87,11 @@ fn end_request(
          AND job_state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
         &[&id, &now],
     )?;
+    // One that has ended is not to be launched, whatever its row says.
+    tx.send(
+        "UPDATE requests SET eligible = FALSE WHERE id = $1 AND eligible",
+        &[&id],
+    )?;
     timer::clear(tx, id.uuid())
 }
 

@@ -85,6 +85,21 @@ impl LedgerError {
         }
     }
 
+    /// Whether the rows at hand are to blame, not the database as a whole.
+    pub(super) fn is_about_rows(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_about_rows(),
+            Self::Shared(error) => error.is_about_rows(),
+            Self::Engine(error) => error.is_about_rows(),
+            Self::Missing { .. }
+            | Self::LeaseLost(_)
+            | Self::OwnedByJob(_)
+            | Self::RunOwnedByJob
+            | Self::KeyReused
+            | Self::Closed => false,
+        }
+    }
+
     pub(super) fn missing(what: Missing) -> Self {
         Self::Missing { what, item: 0 }
     }

@@ -246,7 +246,16 @@ impl Ledger {
             Some(_) => items.iter().map(under_lease).collect(),
             None => Vec::new(),
         };
-        let mut changed = self.inner.changes.run(Changes { items, now }).await?;
+        let items = Arc::new(items);
+        let together = Arc::clone(&items);
+        let together = Changes {
+            items: together,
+            now,
+        };
+        let mut changed = match self.inner.changes.run(together).await {
+            Err(error) if error.is_about_rows() => self.change_each(&items, now).await,
+            changed => changed?,
+        };
         if let Some(engine) = &self.inner.jobs {
             for (result, item) in changed.iter_mut().zip(leased) {
                 if let (Err(LedgerError::OwnedByJob(_)), Some(item)) = (&*result, item) {
@@ -261,6 +270,17 @@ impl Ledger {
             }
         }
         Ok(changed)
+    }
+
+    /// Changes each task alone, so that one that cannot be changed fails alone.
+    async fn change_each(&self, items: &[ChangeTask], now: Timestamp) -> Changed {
+        let mut changed = Vec::with_capacity(items.len());
+        for item in items {
+            let items = Arc::new(vec![item.clone()]);
+            let alone = self.inner.changes.run(Changes { items, now }).await;
+            changed.push(alone.and_then(|mut one| one.pop().unwrap_or(Err(LedgerError::Closed))));
+        }
+        changed
     }
 
     /// A page of tasks (7.8).

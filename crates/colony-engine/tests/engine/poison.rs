@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colony_core::id::{RequestId, RunId, TaskId};
-use colony_core::state::JobState;
+use colony_core::state::{JobState, TaskStatus};
 use colony_engine::EngineSettings;
 use colony_engine::ledger::{
-    Claim, ClaimedTask, CreateRun, CreateTasks, Ledger, LedgerList, TaskSpec,
+    ChangeTask, Claim, ClaimedTask, Command, CreateRun, CreateTasks, Heartbeat, Ledger, LedgerList,
+    OnceKey, Outcome, TaskChange, TaskSpec,
 };
 use colony_store::{Dialect, ListQuery, Store, StoreError};
 use colony_testkit::{block_on, both_databases, wait_for_async};
@@ -231,12 +232,18 @@ both_databases! {
             for (id, sql) in &bad {
                 run_sql(&store, sql, *id).await;
             }
+            // It has ended, and waits to be launched all the same.
+            let ended = submit(&kit, "job-ended").await;
+            let sql = "UPDATE requests SET job_state = 'COMPLETED', ended_at = 1 WHERE id = $1";
+            run_sql(&store, sql, ended).await;
             let slots = "INSERT INTO slots (schedule_key, taken) \
                          SELECT schedule_key, -5 FROM requests WHERE id = $1";
             run_sql(&store, slots, last).await;
             drop(kit);
             let kit = Kit::new(&store);
             let listed = kit.engine.list_requests(&kit.caller, whole_list()).await.unwrap();
+            assert!(listed.rows.len() > 2);
+            let listed = kit.engine.list_definitions(&kit.caller, whole_list()).await.unwrap();
             assert!(listed.rows.len() > 2);
             let mut ant = ScriptedAnt::connect(&kit.engine, "ant", &[], true).await;
             ant.work(2, &[]).await;
@@ -247,6 +254,7 @@ both_databases! {
                 failed_with_reason(&kit, *id, sql).await;
             }
             rests(&store).await;
+            kit.wait(&ended.to_string(), JobState::Completed).await;
         });
     }
 
@@ -416,6 +424,53 @@ tasks:
             assert_eq!(claimed.len(), 1);
             failed_with_reason(&kit, ids[0], "leased twice").await;
             assert_eq!(kit.request(&ids[2].to_string()).await.run_id, Some(claimed[0].row.run_id));
+        });
+    }
+
+    fn one_bad_row_among_reports_and_leases_fails_alone(store) {
+        block_on(async {
+            let kit = Kit::new(&store);
+            let worker = Worker(Ledger::of_engine(&kit.engine));
+            let org_id = colony_engine::DEFAULT_ORGANIZATION.to_owned();
+            for keyed in [false, true] {
+                let run = CreateRun { org_id: org_id.clone(), input: "{}".to_owned(), metadata: None };
+                let run_id: RunId = worker.0.create_run(run).await.unwrap().id;
+                let tasks = ["bad", "good"].map(|kind| task(run_id, kind)).to_vec();
+                let new = CreateTasks { org_id: org_id.clone(), tasks };
+                worker.0.create_tasks(new).await.unwrap();
+                let long = Duration::from_secs(60);
+                let mut items = Vec::new();
+                let mut leases = Vec::new();
+                for kind in ["bad", "good"] {
+                    let claimed = worker.claim(kind, DEADLINE, long).await.remove(0);
+                    let change = TaskChange { status: Some(TaskStatus::Completed), ..TaskChange::default() };
+                    let (id, lease) = (claimed.row.id, Some(claimed.attempt()));
+                    leases.push(claimed.attempt());
+                    items.push(ChangeTask { org_id: org_id.clone(), id, change, lease });
+                }
+                poison_task(&store, items[0].id).await;
+                let beat = Heartbeat { org_id: org_id.clone(), leases, lease: long };
+                let held = worker.0.heartbeat(beat).await.unwrap();
+                assert_eq!(held.iter().map(|held| held.stop).collect::<Vec<_>>(), [false, false]);
+                let accepted = if keyed {
+                    let once = OnceKey { org_id: org_id.clone(), key: "k".to_owned(), request_sha256: "h".to_owned() };
+                    let render = |outcome: &Outcome| match outcome {
+                        Outcome::Reported(changed) => {
+                            let accepted: Vec<bool> = changed.iter().map(Result::is_ok).collect();
+                            (200, format!("{accepted:?}"))
+                        }
+                        other => panic!("{other:?}"),
+                    };
+                    let first = worker.0.perform_once(Command::Report(items.clone()), once.clone(), render).await;
+                    let again = worker.0.perform_once(Command::Report(items), once, render).await;
+                    assert_eq!(first.as_ref().unwrap(), &again.unwrap());
+                    first.unwrap().1
+                } else {
+                    let changed = worker.0.change_tasks(items).await.unwrap();
+                    format!("{:?}", changed.iter().map(Result::is_ok).collect::<Vec<_>>())
+                };
+                assert_eq!(accepted, "[false, true]");
+            }
         });
     }
 
