@@ -7,4 +7,5 @@ mod logs;
 mod restart;
 mod runs;
 mod scheduling;
+mod totals;
 mod workers;
