@@ -10,4 +10,5 @@ mod rendered;
 mod restart;
 mod runs;
 mod scheduling;
+mod totals;
 mod workers;

@@ -75,11 +75,12 @@ pub(super) struct Part {
 /// With at most so many rows of a status, all of their index entries are sorted by the start.
 const SORTED_MAX: u64 = 20_000;
 
-/// Statuses whose rows have been started, as a rule.
-const STARTED: &[&str] = &["running", "completed", "failed", "cancelled"];
+/// Statuses whose rows have been started and have ended, as a rule. Those that have not have an
+/// index of their own, whose condition is [`HAS_ENDED`].
+const ENDED: &[&str] = &["cancelled", "completed", "failed"];
 
-/// Statuses whose rows have ended, as a rule.
-const ENDED: &[&str] = &["completed", "failed", "cancelled"];
+/// The same in few words: no other status comes before.
+const HAS_ENDED: &str = "status < 'g'";
 
 impl Wanted<'_> {
     /// The parts of an order, first to last. Unset times count as the latest.
@@ -93,13 +94,10 @@ impl Wanted<'_> {
         };
         let mut parts = match sort_by {
             SortBy::Created => vec![part(vec![self.all()], None)],
-            SortBy::Started => vec![
-                self.started(part),
-                part(self.unset("started_at", STARTED), None),
-            ],
+            SortBy::Started => vec![self.started(part), part(self.unset("started_at"), None)],
             SortBy::Completed => vec![
                 part(self.completed(), Some("completed_at")),
-                part(self.unset("completed_at", ENDED), None),
+                part(self.unset("completed_at"), None),
             ],
         };
         if !ascending {
@@ -192,17 +190,15 @@ impl Wanted<'_> {
         self.statuses(totals).map(range).collect()
     }
 
-    /// Rows without a time. Where the status promises one, an index of their own has them.
-    fn unset(&self, column: &'static str, promised: &[&str]) -> Vec<Range> {
+    /// Rows without a time. Of those that have ended an index of their own has them.
+    fn unset(&self, column: &'static str) -> Vec<Range> {
         let Scope::Organization { totals, .. } = &self.scope else {
             return vec![self.among_all(&format!("{column} IS NULL"))];
         };
-        let range = |status: &str| match promised.contains(&status) {
+        let range = |status: &str| match ENDED.contains(&status) {
             true => Range {
                 condition: format!(
-                    "org_id = $1 AND status = '{status}' AND {column} IS NULL \
-                     AND status IN ('{}')",
-                    promised.join("', '")
+                    "org_id = $1 AND status = '{status}' AND {column} IS NULL AND {HAS_ENDED}"
                 ),
                 prefix: Some(column),
             },
@@ -218,5 +214,26 @@ impl Wanted<'_> {
     fn statuses<'t>(&self, totals: &'t Totals) -> impl Iterator<Item = &'t str> {
         let only = self.status;
         (totals.statuses()).filter(move |status| only.is_none_or(|only| only == *status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colony_core::state::{RunStatus, TaskStatus};
+
+    use super::ENDED;
+
+    #[test]
+    fn the_statuses_before_g_are_those_of_ends() {
+        let runs = RunStatus::ALL
+            .iter()
+            .map(|status| (status.as_str(), status.is_terminal()));
+        let tasks = TaskStatus::ALL
+            .iter()
+            .map(|status| (status.as_str(), status.is_terminal()));
+        for (word, is_end) in runs.chain(tasks) {
+            assert_eq!(word < "g", is_end, "{word}");
+            assert_eq!(ENDED.contains(&word), is_end, "{word}");
+        }
     }
 }
