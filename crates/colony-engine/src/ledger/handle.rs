@@ -266,7 +266,7 @@ impl Ledger {
     /// The database's.
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, LedgerError> {
         let claim = Arc::new(claim);
-        let wish = Wish { claim, once: None };
+        let wish = Wish::new(claim, None);
         match self.signals().bell.claim(wish).await? {
             Answer::Tasks(tasks) => Ok(tasks),
             Answer::Stored(_) => unreachable!("nothing is stored for a claim without a key"),
@@ -365,6 +365,10 @@ impl Ledger {
 
     pub(super) fn ids(&self) -> Arc<dyn IdSource> {
         Arc::clone(&self.inner.ids)
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
     }
 
     pub(super) fn now(&self) -> Timestamp {

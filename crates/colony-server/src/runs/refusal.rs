@@ -70,6 +70,7 @@ impl Refusal {
             LedgerError::KeyReused => {
                 Self::Conflict("Idempotency-Key was used for another request", None)
             }
+            LedgerError::KeyRevoked => Self::BadKey,
             error @ (LedgerError::Store(_) | LedgerError::Engine(_) | LedgerError::Closed) => {
                 Self::internal(&error)
             }

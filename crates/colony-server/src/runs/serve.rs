@@ -125,6 +125,7 @@ async fn dispatch(
     let view = View::new(state.settings(), &target.headers);
     let call = Call {
         org_id: caller.org_id,
+        key: caller.key,
         view,
         parts,
         query: Query::parse(&target.query),
