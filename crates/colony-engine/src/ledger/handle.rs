@@ -218,7 +218,10 @@ impl Ledger {
             if row.status.is_terminal() || tokio::time::Instant::now() >= deadline {
                 return Ok(row);
             }
-            let again = (tokio::time::Instant::now() + LOOK_AGAIN).min(deadline);
+            let again = match self.store().is_exclusive() {
+                true => deadline,
+                false => (tokio::time::Instant::now() + LOOK_AGAIN).min(deadline),
+            };
             // Either way the row is looked at again.
             let _ = tokio::time::timeout_at(again, changed).await;
         }
