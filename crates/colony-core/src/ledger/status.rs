@@ -4,7 +4,7 @@ use crate::state::{RunStatus, TaskStatus};
 use crate::time::Timestamp;
 
 /// The times of a run or task, and how often a task was put back to be tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Marks {
     /// First time in `queued`; tasks only.
     pub queued_at: Option<Timestamp>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use colony_core::id::{AttemptRef, TaskId};
+use colony_core::id::{AttemptRef, TaskId, TokenId};
 use colony_core::time::Timestamp;
 use colony_store::ledger::TaskRow;
 use colony_store::ledger::offer::{self, Offer};
@@ -31,6 +31,8 @@ pub struct Claim {
     pub lease: Duration,
     /// How long to wait for the first task.
     pub wait: Duration,
+    /// The key of the caller: a claim that waited gets nothing once it is over.
+    pub key: Option<TokenId>,
 }
 
 /// A task and the right to work on it.

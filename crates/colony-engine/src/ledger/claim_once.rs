@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use colony_core::id::TokenId;
 use colony_core::time::Timestamp;
 use colony_store::ledger::TaskRow;
-use colony_store::ledger::idempotency;
+use colony_store::ledger::{idempotency, key};
 use colony_store::{StoreError, Tx};
 
 use super::claim::{Claim, ClaimedTask, Share, claim_tasks};
@@ -87,10 +88,14 @@ pub(super) fn claim_group(
     now: Timestamp,
 ) -> Result<Vec<Given>, StoreError> {
     let mut given: Vec<Option<Given>> = Vec::with_capacity(wishes.len());
+    let revoked = revoked_keys(tx, wishes, now)?;
     for wish in wishes {
-        given.push(match &wish.once {
-            Some(once) => answered(tx, &once.key, now)?,
-            None => None,
+        given.push(match (&wish.claim.key, &wish.once) {
+            (Some(key), _) if wish.waited && revoked.contains(key) => {
+                Some(Given::answer(Err(LedgerError::KeyRevoked), false))
+            }
+            (_, Some(once)) => answered(tx, &once.key, now)?,
+            (_, None) => None,
         });
     }
     let open = || {
@@ -118,6 +123,21 @@ pub(super) fn claim_group(
         });
     }
     Ok(result)
+}
+
+/// Keys of claims that have waited, and are over. Claims that have just come were let in just now.
+fn revoked_keys(
+    tx: &mut Tx<'_>,
+    wishes: &[Wish],
+    now: Timestamp,
+) -> Result<Vec<TokenId>, StoreError> {
+    let waited = wishes.iter().filter(|wish| wish.waited);
+    let mut keys: Vec<TokenId> = waited.filter_map(|wish| wish.claim.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let valid = key::valid_keys(tx, &keys, now)?;
+    keys.retain(|key| !valid.contains(key));
+    Ok(keys)
 }
 
 /// The answer stored under a key; without one the key is reserved.

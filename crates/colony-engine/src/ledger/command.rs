@@ -180,10 +180,7 @@ impl Ledger {
             key: once,
             render: Box::new(render),
         });
-        let wish = Wish {
-            claim: Arc::new(claim),
-            once: Some(Arc::clone(&once)),
-        };
+        let wish = Wish::new(Arc::new(claim), Some(Arc::clone(&once)));
         match self.signals().bell.claim(wish).await? {
             Answer::Stored(stored) => Ok(stored),
             Answer::Tasks(tasks) => self.remember(&once.key, (once.render)(tasks)).await,

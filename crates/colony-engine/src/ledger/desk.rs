@@ -53,6 +53,18 @@ pub(super) type Claimed = Result<Answer, LedgerError>;
 pub(super) struct Wish {
     pub(super) claim: Arc<Claim>,
     pub(super) once: Option<Arc<OnceClaim>>,
+    /// It has waited: its caller's key may be over by now.
+    pub(super) waited: bool,
+}
+
+impl Wish {
+    pub(super) fn new(claim: Arc<Claim>, once: Option<Arc<OnceClaim>>) -> Self {
+        Self {
+            claim,
+            once,
+            waited: false,
+        }
+    }
 }
 
 impl Wish {
@@ -390,6 +402,9 @@ impl Desk {
                 continue;
             }
             if given.is_nothing() && !wish.claim.wait.is_zero() {
+                if let Some(pending) = self.waiting.get_mut(number) {
+                    pending.wish.waited = true;
+                }
                 continue;
             }
             let Some(pending) = self.dismiss(*number) else {

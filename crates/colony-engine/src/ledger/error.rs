@@ -45,6 +45,9 @@ pub enum LedgerError {
     /// The key for idempotency was used for another request.
     #[error("use an idempotency key again for another request")]
     KeyReused,
+    /// The key of the caller is over.
+    #[error("go on for a caller whose key is over")]
+    KeyRevoked,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

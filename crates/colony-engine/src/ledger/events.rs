@@ -1,18 +1,18 @@
 //! Following a run: every change of it and of its tasks, with ids that allow resuming.
 //!
-//! A watcher is told of changes as they happen and looks at the rows when it begins, when it fell
-//! behind, and now and then in case another queen changed something. An event carries the whole
-//! object, so one that comes twice does no harm; after a break some may.
+//! A watcher is told of changes as they happen. It looks at the rows when it begins and when it
+//! fell behind, a page at a time, and keeps no row: a hash of each tells what is new. At rest it
+//! does nothing. An event carries the whole object, so one that comes twice does no harm; after a
+//! break some may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Duration;
 
 use colony_core::id::{RunId, TaskId};
 use colony_core::time::Timestamp;
 use colony_store::ledger::{RunRow, TaskRow, run, task};
-use std::collections::VecDeque;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{LedgerError, Missing};
 use super::handle::Ledger;
@@ -21,8 +21,11 @@ use super::signals::Change;
 /// A change may be committed a little after another with a later time.
 const OVERLAP: Duration = Duration::from_secs(5);
 
-/// How often to look at the rows without being told.
+/// How often to look at the rows without being told, where another queen may have changed them.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Tasks that are read, and held until they are told of, at once.
+const PAGE: u32 = 64;
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +53,28 @@ pub struct RunWatch {
     changes: broadcast::Receiver<Change>,
     ready: VecDeque<LedgerEvent>,
     cursor: Timestamp,
-    seen_run: Option<RunRow>,
-    seen_tasks: HashMap<TaskId, TaskRow>,
+    looking: Option<Look>,
+    seen_run: u64,
+    seen_tasks: HashMap<TaskId, Seen>,
+}
+
+/// A look at the rows that is under way.
+struct Look {
+    /// As it was at the beginning. Told of last, so that who stops at its end has seen its tasks.
+    run: RunRow,
+    /// Changes from then on.
+    since: Timestamp,
+    /// The last task that was looked at.
+    after: TaskId,
+    /// Until then all changes will have been told of.
+    until: Timestamp,
+}
+
+/// What was told of a task last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    updated_at: Timestamp,
+    hash: u64,
 }
 
 impl Ledger {
@@ -75,7 +98,8 @@ impl Ledger {
             changes: self.signals().watch_run(run_id),
             ready: VecDeque::new(),
             cursor: resume.unwrap_or_default(),
-            seen_run: None,
+            looking: None,
+            seen_run: 0,
             seen_tasks: HashMap::new(),
         };
         watch.look().await?;
@@ -94,29 +118,64 @@ impl RunWatch {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            match tokio::time::timeout(LOOK_AGAIN, self.changes.recv()).await {
-                Ok(Ok(Change::Task(row))) => self.see_task((*row).clone()),
-                Ok(Ok(Change::Run)) => self.look_at_run().await?,
-                Ok(Ok(Change::Job) | Err(RecvError::Lagged(_) | RecvError::Closed)) | Err(_) => {
-                    self.look().await?;
-                }
+            if let Some(look) = self.looking.take() {
+                self.look_on(look).await?;
+                continue;
+            }
+            match self.change().await {
+                Some(Change::Task(row)) => self.see_task(&row),
+                Some(Change::Run) => self.look_at_run().await?,
+                Some(Change::Job) | None => self.look().await?,
             }
         }
     }
 
-    /// Looks at all that changed since shortly before the cursor. The run is told of last, so that
-    /// who stops at its end has seen its tasks.
+    /// The next change that this process tells of; none when some were missed or may have been.
+    async fn change(&mut self) -> Option<Change> {
+        if self.ledger.store().is_exclusive() {
+            return self.changes.recv().await.ok();
+        }
+        let change = tokio::time::timeout(LOOK_AGAIN, self.changes.recv()).await;
+        change.ok()?.ok()
+    }
+
+    /// Begins to look at all that changed since shortly before the cursor.
     async fn look(&mut self) -> Result<(), LedgerError> {
         let overlap = i64::try_from(OVERLAP.as_millis()).unwrap_or(i64::MAX);
-        let since = Timestamp::from_millis(self.cursor.as_millis().saturating_sub(overlap));
-        let run = self.find_run().await?;
-        let run_id = self.run_id;
-        let rows = self.ledger.store();
-        let rows = rows.read(move |tx| task::changed_tasks(tx, run_id, since));
-        for row in rows.await? {
-            self.see_task(row);
+        // Before the first row is read: what changes later is told of by its own event.
+        let until = self.ledger.now();
+        self.looking = Some(Look {
+            run: self.find_run().await?,
+            since: Timestamp::from_millis(self.cursor.as_millis().saturating_sub(overlap)),
+            after: TaskId::new(Default::default()),
+            until,
+        });
+        Ok(())
+    }
+
+    /// Looks at one page. The cursor stays until the last one, or who resumes would miss the rest.
+    async fn look_on(&mut self, mut look: Look) -> Result<(), LedgerError> {
+        let (run_id, since, after) = (self.run_id, look.since, look.after);
+        let page = self
+            .ledger
+            .store()
+            .read(move |tx| task::changed_tasks(tx, run_id, since, after, PAGE));
+        let page = page.await?;
+        for row in &page {
+            self.see_task_at(row, self.cursor);
         }
-        self.see_run(run);
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => {
+                look.after = last.id;
+                self.looking = Some(look);
+            }
+            Some(_) | None => {
+                let newest = self.seen_tasks.values().map(|seen| seen.updated_at).max();
+                let newest = newest.unwrap_or_default().max(look.run.updated_at);
+                self.cursor = self.cursor.max(newest.min(look.until));
+                self.see_run(look.run);
+            }
+        }
         Ok(())
     }
 
@@ -126,6 +185,7 @@ impl RunWatch {
             // Its tasks may have changed meanwhile, too.
             return self.look().await;
         }
+        self.cursor = self.cursor.max(row.updated_at);
         self.see_run(row);
         Ok(())
     }
@@ -138,24 +198,37 @@ impl RunWatch {
     }
 
     fn see_run(&mut self, row: RunRow) {
-        if self.seen_run.as_ref() != Some(&row) {
-            self.seen_run = Some(row.clone());
-            self.push(row.updated_at, LedgerEventKind::Run(Box::new(row)));
+        let hash = hash_of(&row);
+        if self.seen_run != hash {
+            self.seen_run = hash;
+            self.push(LedgerEventKind::Run(Box::new(row)), self.cursor);
         }
     }
 
-    fn see_task(&mut self, row: TaskRow) {
-        let news = (self.seen_tasks.get(&row.id))
-            .is_none_or(|seen| *seen != row && seen.updated_at <= row.updated_at);
-        if news {
-            self.seen_tasks.insert(row.id, row.clone());
-            self.push(row.updated_at, LedgerEventKind::Task(Box::new(row)));
+    fn see_task(&mut self, row: &TaskRow) {
+        self.cursor = self.cursor.max(row.updated_at);
+        self.see_task_at(row, self.cursor);
+    }
+
+    fn see_task_at(&mut self, row: &TaskRow, cursor: Timestamp) {
+        let new = Seen {
+            updated_at: row.updated_at,
+            hash: hash_of(row),
+        };
+        let seen = self.seen_tasks.get(&row.id);
+        if seen.is_none_or(|seen| *seen != new && seen.updated_at <= new.updated_at) {
+            self.seen_tasks.insert(row.id, new);
+            self.push(LedgerEventKind::Task(Box::new(row.clone())), cursor);
         }
     }
 
-    fn push(&mut self, at: Timestamp, kind: LedgerEventKind) {
-        self.cursor = self.cursor.max(at);
-        let cursor = self.cursor;
+    fn push(&mut self, kind: LedgerEventKind, cursor: Timestamp) {
         self.ready.push_back(LedgerEvent { cursor, kind });
     }
+}
+
+fn hash_of(row: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    row.hash(&mut hasher);
+    hasher.finish()
 }

@@ -228,7 +228,10 @@ impl Ledger {
             if row.status.is_terminal() || tokio::time::Instant::now() >= deadline {
                 return Ok(row);
             }
-            let again = (tokio::time::Instant::now() + LOOK_AGAIN).min(deadline);
+            let again = match self.store().is_exclusive() {
+                true => deadline,
+                false => (tokio::time::Instant::now() + LOOK_AGAIN).min(deadline),
+            };
             // Either way the row is looked at again.
             let _ = tokio::time::timeout_at(again, changed).await;
         }
@@ -302,7 +305,7 @@ impl Ledger {
     /// The database's.
     pub async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedTask>, LedgerError> {
         let claim = Arc::new(claim);
-        let wish = Wish { claim, once: None };
+        let wish = Wish::new(claim, None);
         match self.signals().bell.claim(wish).await? {
             Answer::Tasks(tasks) => Ok(tasks),
             Answer::Stored(_) => unreachable!("nothing is stored for a claim without a key"),
@@ -391,6 +394,10 @@ impl Ledger {
 
     pub(super) fn ids(&self) -> Arc<dyn IdSource> {
         Arc::clone(&self.inner.ids)
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -14,13 +14,14 @@ use colony_store::ledger::key::{self, KeyRow};
 
 use super::error::LedgerError;
 use super::handle::Ledger;
+use super::key_watch::WatchedKeys;
 use super::signals::lock;
 use crate::error::EngineError;
 use crate::setup::hash_token;
 
 /// How long a recognized key is trusted without asking the database: so long a key that was
-/// revoked elsewhere lives on.
-const TRUSTED: Duration = Duration::from_secs(5);
+/// revoked by another process lives on.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The most keys that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
@@ -43,14 +44,25 @@ pub struct NewKey {
 /// Whose key it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOwner {
+    /// The key.
+    pub id: TokenId,
     /// The organization.
     pub org_id: String,
 }
 
-/// Keys recognized lately, by hash.
+/// Keys recognized lately, and those whose end is waited for.
 #[derive(Default)]
 pub(super) struct KeyCache {
-    known: Mutex<HashMap<String, (Instant, KeyRow)>>,
+    known: Mutex<Known>,
+    pub(super) watched: Arc<WatchedKeys>,
+}
+
+/// Keys by hash.
+#[derive(Default)]
+struct Known {
+    keys: HashMap<String, (Instant, KeyRow)>,
+    /// Grows when a key is revoked: what was read before is not remembered after.
+    revocations: u64,
 }
 
 impl fmt::Debug for KeyCache {
@@ -112,7 +124,11 @@ impl Ledger {
             .store()
             .write(move |tx| key::revoke_key(tx, id))
             .await?;
-        lock(&self.keys().known).clear();
+        let mut known = lock(&self.keys().known);
+        known.keys.clear();
+        known.revocations += 1;
+        drop(known);
+        self.keys().watched.end(id);
         Ok(revoked)
     }
 
@@ -126,18 +142,21 @@ impl Ledger {
         let row = match self.remembered(&hash) {
             Some(row) => row,
             None => {
-                let wanted = hash.clone();
+                let (wanted, before) = (hash.clone(), lock(&self.keys().known).revocations);
                 let found = self.store().read(move |tx| key::find_key(tx, &wanted));
                 let Some(row) = found.await? else {
                     return Ok(None);
                 };
-                self.remember_key(hash, row.clone());
+                self.remember_key(hash, row.clone(), before);
                 row
             }
         };
         let now = self.now();
         let expired = row.expires_at.is_some_and(|expires_at| expires_at <= now);
-        Ok((!expired).then_some(KeyOwner { org_id: row.org_id }))
+        Ok((!expired).then_some(KeyOwner {
+            id: row.id,
+            org_id: row.org_id,
+        }))
     }
 
     /// Whether any key was ever made.
@@ -151,15 +170,18 @@ impl Ledger {
 
     fn remembered(&self, hash: &str) -> Option<KeyRow> {
         let known = lock(&self.keys().known);
-        let (since, row) = known.get(hash)?;
+        let (since, row) = known.keys.get(hash)?;
         (since.elapsed() < TRUSTED).then(|| row.clone())
     }
 
-    fn remember_key(&self, hash: String, row: KeyRow) {
+    fn remember_key(&self, hash: String, row: KeyRow, revocations: u64) {
         let mut known = lock(&self.keys().known);
-        if known.len() >= REMEMBERED_MAX {
-            known.clear();
+        if known.revocations != revocations {
+            return;
         }
-        known.insert(hash, (Instant::now(), row));
+        if known.keys.len() >= REMEMBERED_MAX {
+            known.keys.clear();
+        }
+        known.keys.insert(hash, (Instant::now(), row));
     }
 }

@@ -58,6 +58,7 @@ impl Worker {
             limit: 10,
             lease,
             wait,
+            key: None,
         };
         self.ledger.claim(claim).await.unwrap()
     }

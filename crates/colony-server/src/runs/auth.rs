@@ -1,6 +1,7 @@
 //! Who calls (`foreman-api` 3).
 
 use axum::http::{HeaderMap, header};
+use colony_core::id::TokenId;
 use serde_json::Value;
 
 use super::check::{Length, check_length};
@@ -15,6 +16,8 @@ pub(super) struct Caller {
     pub(super) org_id: String,
     /// Whose requests are counted; none = those of the address.
     pub(super) counted_as: Option<String>,
+    /// The stored key that was shown: what goes on for long ends with it.
+    pub(super) key: Option<TokenId>,
 }
 
 /// An organization's id: 1 to 255 characters.
@@ -32,6 +35,7 @@ pub(super) async fn authenticate(
         return Ok(Caller {
             org_id: named.unwrap_or_else(default),
             counted_as: None,
+            key: None,
         });
     }
     let key = presented_key(headers).ok_or(Refusal::NoKey)?;
@@ -41,15 +45,16 @@ pub(super) async fn authenticate(
         return Ok(Caller {
             org_id: named.unwrap_or_else(default),
             counted_as: Some(key),
+            key: None,
         });
     }
     let org_id = organization_of(&key).ok_or(Refusal::BadKey)?.to_owned();
+    let mut stored = None;
     if !settings.trust_well_formed_keys {
         let owner = state.ledger().recognize_key(&key).await;
         let owner = owner.map_err(|error| Refusal::internal(&error))?;
-        if owner.is_none_or(|owner| owner.org_id != org_id) {
-            return Err(Refusal::BadKey);
-        }
+        let owner = owner.filter(|owner| owner.org_id == org_id);
+        stored = Some(owner.ok_or(Refusal::BadKey)?.id);
     }
     if named.is_some_and(|named| named != org_id) {
         return Err(Refusal::WrongOrganization);
@@ -57,6 +62,7 @@ pub(super) async fn authenticate(
     Ok(Caller {
         org_id,
         counted_as: Some(key),
+        key: stored,
     })
 }
 

@@ -10,6 +10,7 @@ mod task;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
+use colony_core::id::TokenId;
 use colony_engine::ledger::LedgerError;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,6 +27,8 @@ use super::state::RunsState;
 pub(super) struct Call {
     /// The organization that it acts for.
     pub(super) org_id: String,
+    /// The stored key of the caller.
+    pub(super) key: Option<TokenId>,
     /// How answers look.
     pub(super) view: View,
     /// The parts of the path that name objects, as given.
@@ -51,6 +54,17 @@ impl Call {
     /// A part of the path, as given.
     fn part(&self, index: usize) -> &str {
         self.parts.get(index).map_or("", String::as_str)
+    }
+
+    /// Returns when the caller's key is over; never for a caller without a stored one.
+    fn key_ended(&self, state: &RunsState) -> impl Future<Output = ()> + Send + use<> {
+        let watch = self.key.map(|key| state.ledger().watch_key(key));
+        async move {
+            match watch {
+                Some(mut watch) => watch.ended().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// A failure, with "not found" of the object that the path names first.

@@ -83,6 +83,7 @@ impl Refusal {
             LedgerError::KeyReused => {
                 Self::Conflict("Idempotency-Key was used for another request", None)
             }
+            LedgerError::KeyRevoked => Self::BadKey,
             error @ (LedgerError::Store(_)
             | LedgerError::Shared(_)
             | LedgerError::Engine(_)

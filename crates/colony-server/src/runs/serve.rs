@@ -157,6 +157,7 @@ async fn dispatch(
     let view = View::new(state.settings(), &target.headers);
     let call = Call {
         org_id: caller.org_id,
+        key: caller.key,
         view,
         parts,
         query: Query::parse(&target.query),

@@ -1,6 +1,8 @@
 //! Following a run as server-sent events.
 
-use colony_testkit::{block_on, both_databases};
+use std::time::Duration;
+
+use colony_testkit::{block_on, both_databases, wait_for_async};
 use serde_json::{Value, json};
 
 use crate::support::{KEY, NIL, OTHER_KEY, Reply, SOON, Server, id};
@@ -97,6 +99,71 @@ both_databases! {
             let text = format!("Run not found: {}", id(&run));
             Reply::of(server.as_key(OTHER_KEY, "GET", &path)).await.refused(404, &text);
             server.get(&format!("/runs/{NIL}/events")).await.expect(404);
+        });
+    }
+
+    /// Many tasks come page by page, each once, and the run last; a break on the way begins anew.
+    fn many_tasks_are_told_of_once_and_the_run_last(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            let tasks: Vec<&Value> = std::iter::repeat_n(&task, 150).collect();
+            server.post("/tasks/batch", json!({ "tasks": tasks })).await.expect(201);
+            let mut events = Events::open(&server, &run, None).await;
+            let mut resume = String::new();
+            for _ in 0..100 {
+                let (id, name, _) = events.next().await;
+                assert_eq!(name, "task");
+                resume = id;
+            }
+            for resume in [None, Some(resume.as_str())] {
+                let mut events = Events::open(&server, &run, resume).await;
+                let mut ids = std::collections::BTreeSet::new();
+                for _ in 0..150 {
+                    let (_, name, task) = events.next().await;
+                    assert_eq!(name, "task");
+                    assert!(ids.insert(id(&task).to_owned()), "it came twice");
+                }
+                assert_eq!(events.next().await.1, "run");
+            }
+        });
+    }
+
+    /// Whoever follows a run that rests, or waits for a task, asks the database nothing.
+    fn followers_at_rest_cost_no_queries(mut db) {
+        // As a queen has it.
+        db.config().exclusive = true;
+        db.reopen();
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = server.new_task(&run).await;
+            let mut events = Events::open(&server, &run, None).await;
+            events.until("run", |_| true).await;
+            let path = format!("/tasks/{}?waitMs=60000", id(&task));
+            let wait = server.get(&path);
+            tokio::pin!(wait);
+            let rest = async {
+                let mut before = db.stats().statements;
+                wait_for_async(SOON, async || {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    let now = db.stats().statements;
+                    let more = now - std::mem::replace(&mut before, now);
+                    if more == 0 { Ok(()) } else { Err(more) }
+                })
+                .await;
+                // Longer than any look again would take.
+                tokio::time::sleep(Duration::from_millis(5_500)).await;
+                assert_eq!(db.stats().statements, before);
+            };
+            tokio::select! {
+                _ = &mut wait => panic!("the task has not ended"),
+                () = rest => {}
+            }
+            server.change_task(&task, json!({ "status": "completed" })).await;
+            events.until("task", |task| task["status"] == "completed").await;
+            assert_eq!(wait.await.expect(200)["status"], "completed");
         });
     }
 }

@@ -107,6 +107,28 @@ pub fn revoke_key(tx: &mut Tx<'_>, id: TokenId) -> Result<bool, StoreError> {
     Ok(changed > 0)
 }
 
+/// Those of some keys that are neither revoked nor expired.
+///
+/// # Errors
+///
+/// The database's.
+pub fn valid_keys(
+    tx: &mut Tx<'_>,
+    ids: &[TokenId],
+    now: Timestamp,
+) -> Result<Vec<TokenId>, StoreError> {
+    let mut valid = Vec::with_capacity(ids.len());
+    for id in ids {
+        let row = tx.query_opt(
+            "SELECT 1 FROM tokens WHERE id = $1 AND kind = 'key' AND active \
+             AND (expires_at IS NULL OR expires_at > $2)",
+            &[id, &now],
+        )?;
+        valid.extend(row.map(|_| *id));
+    }
+    Ok(valid)
+}
+
 /// Whether there is any key.
 ///
 /// # Errors

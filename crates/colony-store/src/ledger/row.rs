@@ -10,7 +10,7 @@ use crate::row::Row;
 use crate::value::{Json, Param};
 
 /// A run (`foreman-api` 6.1).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct RunRow {
     /// Its id.
     pub id: RunId,
@@ -69,7 +69,7 @@ pub(super) fn run(row: &Row) -> Result<RunRow, StoreError> {
 }
 
 /// Where a task waits for a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waiting {
     /// Any worker of the organization may claim it.
     Offered,
@@ -78,7 +78,7 @@ pub enum Waiting {
 }
 
 /// A task (`foreman-api` 6.2).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct TaskRow {
     /// Its id.
     pub id: TaskId,

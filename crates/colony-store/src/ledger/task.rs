@@ -97,7 +97,8 @@ pub fn find_task(tx: &mut Tx<'_>, org_id: &str, id: TaskId) -> Result<Option<Tas
         .transpose()
 }
 
-/// Tasks of a run that changed at `since` or later, in the order of their changes.
+/// The tasks of a run that changed at that time or later, a page of them in the order of their ids,
+/// which no change moves.
 ///
 /// # Errors
 ///
@@ -106,12 +107,14 @@ pub fn changed_tasks(
     tx: &mut Tx<'_>,
     run_id: RunId,
     since: Timestamp,
+    after: TaskId,
+    limit: u32,
 ) -> Result<Vec<TaskRow>, StoreError> {
     let sql = format!(
-        "SELECT {TASK_COLUMNS} FROM tasks WHERE run_id = $1 AND updated_at >= $2 \
-         ORDER BY updated_at, id"
+        "SELECT {TASK_COLUMNS} FROM tasks WHERE run_id = $1 AND id > $2 AND updated_at >= $3 \
+         ORDER BY id LIMIT $4"
     );
-    tx.query(&sql, &[&run_id, &since])?
+    tx.query(&sql, &[&run_id, &after, &since, &i64::from(limit)])?
         .iter()
         .map(task)
         .collect()

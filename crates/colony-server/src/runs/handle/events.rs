@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use colony_core::time::Timestamp;
 use colony_engine::ledger::{LedgerError, LedgerEventKind, RunWatch};
+use futures_util::StreamExt as _;
 
 use super::{Answer, Call};
 use crate::runs::render::{View, text};
@@ -30,6 +31,7 @@ pub(super) async fn follow(state: &RunsState, call: Call) -> Answer {
         .await
         .map_err(|error| call.refuse(error, "Run"))?;
     let (view, closing) = (call.view, state.closing.clone());
+    let key_ended = call.key_ended(state);
     let events = futures_util::stream::unfold(watch, move |mut watch| {
         let closing = closing.clone();
         async move {
@@ -41,6 +43,7 @@ pub(super) async fn follow(state: &RunsState, call: Call) -> Answer {
             Some((Ok::<_, std::convert::Infallible>(chunk), watch))
         }
     });
+    let events = events.take_until(Box::pin(key_ended));
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");

@@ -11,6 +11,7 @@ use super::once::{perform, respond};
 use super::task::{ITEMS, lease_of, task_change};
 use super::{Answer, Call};
 use crate::runs::check::{Fields, Length, NAME};
+use crate::runs::refusal::Refusal;
 use crate::runs::render::{View, text};
 use crate::runs::splice::Raw;
 use crate::runs::state::RunsState;
@@ -67,6 +68,7 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
         limit: u32::try_from(limit).unwrap_or(1),
         lease: millis(lease_ms),
         wait: millis(wait_ms),
+        key: call.key,
     };
     let view = call.view;
     let render = move |tasks: Vec<engine::ClaimedTask>| {
@@ -84,13 +86,22 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
     };
     let nothing = render.clone();
     let once = call.once()?;
+    let key_ended = async {
+        match wait_ms {
+            0 => std::future::pending().await,
+            _ => call.key_ended(state).await,
+        }
+    };
     let stored = tokio::select! {
+        // An answer that is there is given: its tasks are leased.
+        biased;
         stored = async {
             match once {
                 Some(once) => state.ledger().claim_once(claim, once, render).await,
                 None => state.ledger().claim(claim).await.map(render),
             }
         } => stored,
+        () = key_ended => return Err(Refusal::BadKey),
         () = state.closing.cancelled() => Ok(nothing(Vec::new())),
     };
     let stored = stored.map_err(|error| call.refuse(error, "Task"))?;

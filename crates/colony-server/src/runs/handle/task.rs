@@ -158,6 +158,7 @@ pub(super) async fn get(state: &RunsState, mut call: Call) -> Answer {
     } else {
         let wait = Duration::from_millis(wait.unsigned_abs());
         tokio::select! {
+            () = call.key_ended(state) => return Err(Refusal::BadKey),
             ended = ledger.wait_for_task(&call.org_id, id, wait) => ended,
             () = state.closing.cancelled() => ledger.task(&call.org_id, id).await,
         }
