@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::capture::{self, Capture};
 use super::command::{CommandEnd, Watch, WatchLimits};
+use super::want::is_want;
 use super::{Attempt, Trouble};
 use crate::artifacts::chain;
 use crate::environment;
@@ -116,7 +117,10 @@ impl Attempt<'_> {
     fn not_started(&mut self, error: &StartError) -> Trouble {
         let message = self.redactor.mask(&chain(error)).into_owned();
         self.log.notice(&format!("failed to {message}"));
-        Trouble::Failed(Failure::CouldNotStart { message })
+        match is_want(error) {
+            true => Trouble::Want(message),
+            false => Trouble::Failed(Failure::CouldNotStart { message }),
+        }
     }
 
     fn note(&mut self, trouble: &Trouble) {
