@@ -144,6 +144,9 @@ impl<'c> Attempt<'c> {
 
     async fn run(&mut self) -> Ending {
         let attempt = self.order.attempt;
+        for warning in &self.order.warnings {
+            self.record.warn(warning.clone());
+        }
         let started = AntMessage::Started {
             attempt,
             at: self.crew.clock.now(),
@@ -171,6 +174,9 @@ impl<'c> Attempt<'c> {
             .map_err(|error| could_not(format!("prepare to hide secrets: {error}")))?;
         self.redactor = Arc::new(redactor);
         self.log = new_log(self.crew, self.order, &self.site, &self.redactor);
+        for warning in &self.order.warnings {
+            self.log.notice(warning);
+        }
         let method = self.order.method;
         let executor = self
             .crew

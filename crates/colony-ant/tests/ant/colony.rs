@@ -230,6 +230,7 @@ pub(crate) fn order(script: &[&str]) -> Order {
         dependencies: Vec::new(),
         report_stdout: true,
         secrets: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
