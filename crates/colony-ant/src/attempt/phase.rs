@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use colony_wire::{Failure, Order};
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::capture::{self, Capture};
@@ -183,7 +184,7 @@ impl Attempt<'_> {
                 }
             }
             CommandEnd::TimedOut(status) => {
-                self.record.exit_code.get_or_insert(exit_code(status));
+                self.record.exit_code.get_or_insert(stopped_code(status));
                 Failure::TimedOut {
                     phase: phase.name().to_owned(),
                     timeout_ms: u64::try_from(limits.timeout.as_millis()).unwrap_or(u64::MAX),
@@ -196,6 +197,18 @@ impl Attempt<'_> {
             },
         };
         Err(Trouble::Failed(failure))
+    }
+}
+
+/// The exit code of a command that was stopped: that of SIGTERM, or of SIGKILL where it took that,
+/// whatever the command itself said at the end.
+fn stopped_code(status: ExitStatus) -> i32 {
+    let kill = Signal::KILL.as_raw();
+    let term = Signal::TERM.as_raw();
+    128 + if status.signal() == Some(kill) {
+        kill
+    } else {
+        term
     }
 }
 
