@@ -183,5 +183,6 @@ fn order(ids: &dyn IdSource) -> Order {
         dependencies: Vec::new(),
         report_stdout: false,
         secrets: Vec::new(),
+        warnings: Vec::new(),
     }
 }

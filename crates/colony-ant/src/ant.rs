@@ -12,7 +12,7 @@ use colony_wire::{AntMessage, Hello, QueenMessage, VERSION};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::Crew;
+use crate::attempt::{Crew, Wants};
 use crate::config::AntConfig;
 use crate::executor::Executor;
 use crate::objects::Objects;
@@ -170,6 +170,7 @@ impl Ant {
             clock: self.clock,
             ids: self.ids,
             to_queen,
+            wants: Wants::default(),
         });
         Hub::new(crew, from_queen, heartbeat_ms).run(shutdown).await
     }

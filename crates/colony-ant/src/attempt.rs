@@ -14,6 +14,7 @@ mod phase;
 mod shown;
 mod stage;
 mod upload;
+mod want;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::stop::{Level, StopSignal};
 use crate::work_root::{Site, WorkRoot};
 use phase::Phase;
 use stage::Record;
+pub(crate) use want::Wants;
 
 /// What all attempts of an ant share.
 pub(crate) struct Crew {
@@ -46,6 +48,7 @@ pub(crate) struct Crew {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) to_queen: mpsc::Sender<AntMessage>,
+    pub(crate) wants: Wants,
 }
 
 impl Crew {
@@ -65,6 +68,8 @@ impl Crew {
 pub(crate) enum Ending {
     /// The queen is to be told.
     Report(Box<Report>),
+    /// The host was short of something: others may do it.
+    GiveBack,
     /// It was stopped and nobody wants to know.
     Abandoned,
 }
@@ -75,6 +80,8 @@ enum Trouble {
     Failed(Failure),
     Cancelled,
     Abandoned,
+    /// The host is short of something.
+    Want(String),
 }
 
 impl From<Failure> for Trouble {
@@ -138,6 +145,9 @@ impl<'c> Attempt<'c> {
 
     async fn run(&mut self) -> Ending {
         let attempt = self.order.attempt;
+        for warning in &self.order.warnings {
+            self.record.warn(warning.clone());
+        }
         let started = AntMessage::Started {
             attempt,
             at: self.crew.clock.now(),
@@ -146,35 +156,46 @@ impl<'c> Attempt<'c> {
         let _ = self.crew.to_queen.send(started).await;
         let trouble = match self.open().await {
             Ok(mut session) => self.run_in(session.as_mut()).await,
-            Err(failure) => Err(failure.into()),
+            Err(trouble) => Err(trouble),
         };
-        if matches!(trouble, Err(Trouble::Abandoned)) {
-            return Ending::Abandoned;
+        match trouble {
+            Err(Trouble::Abandoned) => Ending::Abandoned,
+            Err(Trouble::Want(why)) => self.give_back(&why).await,
+            trouble => {
+                self.crew.wants.over();
+                self.finish(trouble.err()).await
+            }
         }
-        self.finish(trouble.err()).await
     }
 
     /// Makes everything ready for the first command.
-    async fn open(&mut self) -> Result<Box<dyn Session>, Failure> {
+    async fn open(&mut self) -> Result<Box<dyn Session>, Trouble> {
         let could_not = |message| Failure::CouldNotStart { message };
         let redactor = Redactor::new(&self.order.secrets)
             .map_err(|error| could_not(format!("prepare to hide secrets: {error}")))?;
         self.redactor = Arc::new(redactor);
         self.log = new_log(self.crew, self.order, &self.site, &self.redactor);
+        for warning in &self.order.warnings {
+            self.log.notice(warning);
+        }
         let method = self.order.method;
         let executor = self
             .crew
             .executor(method)
             .ok_or_else(|| could_not(format!("this ant has no executor for {method}")))?;
         let directory = self.directory();
-        self.make_directories(&directory).await.map_err(|error| {
-            could_not(format!(
-                "make the directory {}: {error}",
-                directory.display()
-            ))
-        })?;
+        if let Err(error) = self.make_directories(&directory).await {
+            let message = format!("make the directory {}: {error}", directory.display());
+            return Err(match want::is_want(&error) {
+                true => Trouble::Want(message),
+                false => could_not(message).into(),
+            });
+        }
         let session = executor.open(Place { directory }).await;
-        session.map_err(|error| could_not(chain(&error)))
+        session.map_err(|error| match want::is_want(&error) {
+            true => Trouble::Want(chain(&error)),
+            false => could_not(chain(&error)).into(),
+        })
     }
 
     async fn make_directories(&mut self, directory: &Path) -> std::io::Result<()> {
@@ -198,7 +219,7 @@ impl<'c> Attempt<'c> {
         self.is_left_alone = false;
         let work = self.work(session).await;
         let cleaned = match &work {
-            Err(Trouble::Abandoned) => Ok(()),
+            Err(Trouble::Abandoned | Trouble::Want(_)) => Ok(()),
             work => {
                 let cancelled = matches!(work, Err(Trouble::Cancelled));
                 self.clean_up(session, cancelled).await
@@ -242,6 +263,10 @@ impl<'c> Attempt<'c> {
             Err(Trouble::Failed(failure)) => {
                 self.record
                     .warn(stage::describe_in("after_script", &failure));
+                Ok(())
+            }
+            Err(Trouble::Want(why)) => {
+                self.record.warn(format!("after_script: {why}"));
                 Ok(())
             }
             other => other,

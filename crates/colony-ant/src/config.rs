@@ -95,6 +95,11 @@ pub struct Periods {
     pub report_repeat: Duration,
     /// How long output waits for more before it is sent.
     pub log_flush: Duration,
+    /// First pause after something could not be done because the host is short of descriptors,
+    /// processes, memory or disk. It doubles, up to 30 s.
+    pub want_pause: Duration,
+    /// For how long storing what an attempt made is tried again on such a host.
+    pub want_patience: Duration,
 }
 
 impl Default for Periods {
@@ -105,6 +110,8 @@ impl Default for Periods {
             cancel_cleanup: Duration::from_secs(30),
             report_repeat: Duration::from_secs(2),
             log_flush: Duration::from_millis(50),
+            want_pause: Duration::from_secs(1),
+            want_patience: Duration::from_secs(600),
         }
     }
 }

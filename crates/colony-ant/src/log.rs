@@ -170,15 +170,20 @@ impl Log {
         if stream == Stream::Stdout && line.begins && line.ends {
             listener.raw_line(&line.bytes);
         }
-        let size = line.bytes.len() as u64 + 1;
-        if self.output_dropped || size > self.output_left {
+        if self.output_dropped {
+            return;
+        }
+        let redactor = Arc::clone(&self.redactor);
+        let masked = redactor.mask_bytes(&line.bytes);
+        let text = String::from_utf8_lossy(&masked);
+        // What is stored counts: an empty line is not.
+        let parts = text.len().div_ceil(PART_MAX).max(1);
+        let size = (text.len() + parts * self.prefix_len()) as u64;
+        if size > self.output_left {
             self.drop_output();
             return;
         }
         self.output_left -= size;
-        let redactor = Arc::clone(&self.redactor);
-        let masked = redactor.mask_bytes(&line.bytes);
-        let text = String::from_utf8_lossy(&masked);
         if stream == Stream::Stdout {
             listener.masked_text(&text);
             if line.newline {
@@ -194,6 +199,11 @@ impl Log {
             self.sent_output = true;
             self.send_at = Some(Instant::now());
         }
+    }
+
+    /// The bytes of a line beside its text: time, source, tag and what separates them.
+    fn prefix_len(&self) -> usize {
+        self.stamp.1.len() + Source::Stdout.word().len() + " ".len() * 3 + "F\n".len()
     }
 
     fn drop_output(&mut self) {

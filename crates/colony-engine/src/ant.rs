@@ -538,6 +538,7 @@ mod tests {
             dependencies: Vec::new(),
             report_stdout: false,
             secrets: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! From a ready task to what an ant or worker is asked to do: data, templates, dependencies.
 
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -383,7 +385,8 @@ impl TaskInput {
             ..
         } = rendered;
         let mut environment: Environment = task.environment.clone();
-        environment.extend(layers.environment(&task.variables));
+        let (given, warnings) = surroundings::of_task(&layers, &task.variables);
+        environment.extend(given);
         let timeout = if task.timeout.is_zero() {
             DEFAULT_TASK_TIMEOUT
         } else {
@@ -407,6 +410,7 @@ impl TaskInput {
             dependencies,
             report_stdout: task.report_stdout,
             secrets: layers.secrets(),
+            warnings,
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Order {
     pub report_stdout: bool,
     /// Texts that must not appear in any output (`job-definitions` 10.8).
     pub secrets: Vec<String>,
+    /// What the log and the report are to say about the order itself.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// The commands of a task, one shell each (`job-definitions` 10.1).

@@ -221,6 +221,10 @@ impl Hub {
                     self.crew.config.periods.report_repeat,
                 );
             }
+            Ending::GiveBack => {
+                self.outbox.push_back(AntMessage::GiveBack { attempt });
+                self.forget(attempt);
+            }
             Ending::Abandoned => {
                 if let Some(Slot::Running {
                     give_back: true, ..

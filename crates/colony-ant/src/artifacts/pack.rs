@@ -28,14 +28,14 @@ pub(crate) struct Archive {
 }
 
 /// An entry that is not one of the selected files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Extra {
     pub(crate) name: String,
     pub(crate) content: Content,
 }
 
 /// Where an entry's bytes are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Content {
     Memory(String),
     File(PathBuf),

@@ -1,9 +1,11 @@
 //! What surrounds the commands of an attempt: dependencies before `script`, log and report at the end.
 
+use std::error::Error;
 use std::path::Path;
 
 use colony_wire::{AntMessage, Failure, LogRef, Outcome, Report, StoredObject};
 
+use super::want::{Patience, is_want};
 use super::{Attempt, Ending, Trouble, shown};
 use crate::artifacts::chain;
 use crate::dependencies::Unpacker;
@@ -26,34 +28,43 @@ impl Attempt<'_> {
                 });
             }
         };
-        fetched.map_err(|message| {
+        fetched.map_err(|(message, is_want)| {
             let message = shown::message(&message, self.crew.root.path());
             let message = self.redactor.mask(&message).into_owned();
             self.log.notice(&message);
-            Trouble::Failed(Failure::Dependencies { message })
+            match is_want {
+                true => Trouble::Want(message),
+                false => Trouble::Failed(Failure::Dependencies { message }),
+            }
         })
     }
 
-    async fn fetch_all(&mut self) -> Result<(), String> {
+    /// An error is what to say, and whether the host is short of something.
+    async fn fetch_all(&mut self) -> Result<(), (String, bool)> {
         let limits = self.crew.config.limits;
         let mut unpacker = Unpacker::new(self.directory(), limits);
         for dependency in &self.order.dependencies {
             let task = &dependency.task_type;
-            let named = |message: String| format!("dependency `{task}`: {message}");
+            let named = |error: &(dyn Error + 'static)| {
+                (
+                    format!("dependency `{task}`: {}", chain(error)),
+                    is_want(error),
+                )
+            };
             let archive = self.site.file("dependency.zip");
             self.crew
                 .objects
                 .get_to_file(&dependency.object_key, &archive)
                 .await
-                .map_err(|error| named(chain(&error)))?;
+                .map_err(|error| named(&error))?;
             let sha256 = dependency.sha256.clone();
             let unpacking = tokio::task::spawn_blocking(move || {
                 let files = unpacker.unpack(&archive, &sha256);
                 (unpacker, files)
             });
-            let (back, files) = unpacking.await.map_err(|error| named(error.to_string()))?;
+            let (back, files) = unpacking.await.map_err(|error| named(&error))?;
             unpacker = back;
-            let files = files.map_err(|error| named(chain(&error)))?;
+            let files = files.map_err(|error| named(&error))?;
             self.log
                 .notice(&format!("dependency `{task}`: {files} files unpacked"));
         }
@@ -67,16 +78,22 @@ impl Attempt<'_> {
             Some(Trouble::Failed(failure)) => Outcome::Failed(failure),
             Some(Trouble::Cancelled) => Outcome::Cancelled,
             Some(Trouble::Abandoned) => return Ending::Abandoned,
+            Some(Trouble::Want(_)) => return Ending::GiveBack,
         };
         let mut stop = self.stop.clone();
         let storing = async {
-            let artifacts = self.store_artifacts(&mut outcome).await;
+            let artifacts = self.store_artifacts(&mut outcome).await?;
             let log = self.store_log().await;
-            (artifacts, log)
+            Ok((artifacts, log))
         };
-        let (artifacts, log) = tokio::select! {
+        let stored = tokio::select! {
             stored = storing => stored,
             _ = stop.above(Level::Cancel) => return Ending::Abandoned,
+        };
+        let (artifacts, log) = match stored {
+            Ok(stored) => stored,
+            Err(Trouble::Want(why)) => return Box::pin(self.give_back(&why)).await,
+            Err(_) => return Ending::Abandoned,
         };
         Ending::Report(Box::new(self.report(outcome, artifacts, log)))
     }
@@ -145,8 +162,14 @@ impl Attempt<'_> {
     ) -> Result<LogRef, String> {
         let artifact_id = self.crew.artifact_id();
         let object_key = format!("logs/{artifact_id}");
-        let put = self.crew.objects.put_file(&object_key, path).await;
-        put.map_err(|error| chain(&error))?;
+        let mut patience = Patience::new(&self.crew.config.periods);
+        loop {
+            match self.crew.objects.put_file(&object_key, path).await {
+                Ok(()) => break,
+                Err(error) if is_want(&error) && patience.once_more().await => {}
+                Err(error) => return Err(chain(&error)),
+            }
+        }
         Ok(LogRef::Stored(StoredObject {
             artifact_id,
             object_key,

@@ -5,10 +5,12 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use colony_wire::{Failure, Order};
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::capture::{self, Capture};
 use super::command::{CommandEnd, Watch, WatchLimits};
+use super::want::is_want;
 use super::{Attempt, Trouble};
 use crate::artifacts::chain;
 use crate::environment;
@@ -116,7 +118,10 @@ impl Attempt<'_> {
     fn not_started(&mut self, error: &StartError) -> Trouble {
         let message = self.redactor.mask(&chain(error)).into_owned();
         self.log.notice(&format!("failed to {message}"));
-        Trouble::Failed(Failure::CouldNotStart { message })
+        match is_want(error) {
+            true => Trouble::Want(message),
+            false => Trouble::Failed(Failure::CouldNotStart { message }),
+        }
     }
 
     fn note(&mut self, trouble: &Trouble) {
@@ -179,7 +184,7 @@ impl Attempt<'_> {
                 }
             }
             CommandEnd::TimedOut(status) => {
-                self.record.exit_code.get_or_insert(exit_code(status));
+                self.record.exit_code.get_or_insert(stopped_code(status));
                 Failure::TimedOut {
                     phase: phase.name().to_owned(),
                     timeout_ms: u64::try_from(limits.timeout.as_millis()).unwrap_or(u64::MAX),
@@ -192,6 +197,18 @@ impl Attempt<'_> {
             },
         };
         Err(Trouble::Failed(failure))
+    }
+}
+
+/// The exit code of a command that was stopped: that of SIGTERM, or of SIGKILL where it took that,
+/// whatever the command itself said at the end.
+fn stopped_code(status: ExitStatus) -> i32 {
+    let kill = Signal::KILL.as_raw();
+    let term = Signal::TERM.as_raw();
+    128 + if status.signal() == Some(kill) {
+        kill
+    } else {
+        term
     }
 }
 

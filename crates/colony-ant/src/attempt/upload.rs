@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use colony_core::id::ArtifactId;
 use colony_wire::{Failure, Outcome, StoredObject, UploadWhen};
 
-use super::{Attempt, shown, stage};
+use super::want::{Patience, is_want};
+use super::{Attempt, Trouble, shown, stage};
 use crate::artifacts::{self, Archive, Content, Extra, PackError, chain};
 use crate::objects::ObjectError;
+use tokio::time::error::Elapsed;
 
 /// An archive of no more than this is made in memory, without another thread or a file.
 const SMALL_ARCHIVE: usize = 64 << 10;
@@ -37,7 +40,13 @@ struct Uploaded {
 
 impl Attempt<'_> {
     /// Stores what there is to store. A failure of this changes only a good outcome.
-    pub(super) async fn store_artifacts(&mut self, outcome: &mut Outcome) -> Option<StoredObject> {
+    ///
+    /// # Errors
+    /// What the host is short of, when work that succeeded cannot be kept for want of it.
+    pub(super) async fn store_artifacts(
+        &mut self,
+        outcome: &mut Outcome,
+    ) -> Result<Option<StoredObject>, Trouble> {
         let wanted = match self.order.artifacts.when {
             UploadWhen::Always => true,
             UploadWhen::OnSuccess => *outcome == Outcome::Completed,
@@ -46,11 +55,19 @@ impl Attempt<'_> {
         };
         let nothing = self.order.artifacts.paths.is_empty() && self.record.stdout_files.is_empty();
         if !wanted || nothing {
-            return None;
+            return Ok(None);
         }
-        let limit = Duration::from_millis(self.order.timeout_ms);
-        let uploaded = tokio::time::timeout(limit, self.upload()).await;
+        let uploaded = self.upload_patiently().await;
         let (stored, failure) = match uploaded {
+            Ok(Err(error)) if is_want(&error) => {
+                let why = chain(&error);
+                if *outcome == Outcome::Completed && !self.order.artifacts.paths.is_empty() {
+                    return Err(Trouble::Want(why));
+                }
+                // Nobody asked for more than the log has.
+                self.record.warn(format!("not stored: {why}"));
+                (None, None)
+            }
             Ok(Ok(Uploaded { stored, missing })) => (stored, missing_failure(&missing)),
             Ok(Err(error)) => (None, Some(artifacts_failure(&chain(&error)))),
             Err(_) => (None, Some(self.upload_timeout())),
@@ -59,7 +76,32 @@ impl Attempt<'_> {
         if let Some(failure) = failure {
             self.blame(failure, outcome);
         }
-        stored
+        Ok(stored)
+    }
+
+    /// Tries again while the host is short of something. An end that needs no other try is the
+    /// answer.
+    async fn upload_patiently(&mut self) -> Result<Result<Uploaded, UploadError>, Elapsed> {
+        let limit = Duration::from_millis(self.order.timeout_ms);
+        let extras = std::mem::take(&mut self.record.stdout_files);
+        let id = self.crew.artifact_id();
+        let mut patience = Patience::new(&self.crew.config.periods);
+        let mut is_first = true;
+        loop {
+            let uploaded = tokio::time::timeout(limit, self.upload(id, &extras)).await?;
+            match uploaded {
+                Err(error) if is_want(&error) => {
+                    if std::mem::take(&mut is_first) {
+                        let why = chain(&error);
+                        self.log.notice(&format!("artifacts: {why}; trying again"));
+                    }
+                    if !patience.once_more().await {
+                        return Ok(Err(error));
+                    }
+                }
+                uploaded => return Ok(uploaded),
+            }
+        }
     }
 
     fn upload_timeout(&self) -> Failure {
@@ -89,14 +131,12 @@ impl Attempt<'_> {
         failure
     }
 
-    async fn upload(&mut self) -> Result<Uploaded, UploadError> {
-        let extras = std::mem::take(&mut self.record.stdout_files);
-        let id = self.crew.artifact_id();
+    async fn upload(&mut self, id: ArtifactId, extras: &[Extra]) -> Result<Uploaded, UploadError> {
         let key = format!("artifacts/{id}");
-        let packed = if self.order.artifacts.paths.is_empty() && small(&extras) {
-            self.upload_small(&extras, &key).await?
+        let packed = if self.order.artifacts.paths.is_empty() && small(extras) {
+            self.upload_small(extras, &key).await?
         } else {
-            self.upload_files(extras, &key).await?
+            self.upload_files(extras.to_vec(), &key).await?
         };
         let stored = packed.archive.map(|(archive, count)| {
             let size_bytes = archive.size_bytes;

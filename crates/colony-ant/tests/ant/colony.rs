@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use colony_ant::{Ant, AntConfig, AntError, DirectObjects, Link, Shutdown};
+use colony_ant::{Ant, AntConfig, AntError, DirectObjects, Link, Objects, Shutdown};
 use colony_core::id::{AttemptRef, Epoch, IdSource, MonotonicIds, RequestId, TaskId};
 use colony_core::method::Method;
 use colony_core::time::SystemClock;
@@ -48,6 +48,14 @@ impl Colony {
     }
 
     pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut AntConfig)) -> Self {
+        Self::start_on(dir, change, |objects| Arc::new(objects)).await
+    }
+
+    pub(crate) async fn start_on(
+        dir: TempDir,
+        change: impl FnOnce(&mut AntConfig),
+        wrap: impl FnOnce(DirectObjects) -> Arc<dyn Objects>,
+    ) -> Self {
         let mut config = AntConfig::new("test-ant", dir.path().join("work-root"), reaper());
         config.periods.stop_grace = Duration::from_millis(500);
         change(&mut config);
@@ -62,7 +70,7 @@ impl Colony {
         let ant = Ant::new(
             config,
             link,
-            Arc::new(DirectObjects::new(Arc::clone(&store) as _)),
+            wrap(DirectObjects::new(Arc::clone(&store) as _)),
             Arc::new(SystemClock),
             Arc::new(MonotonicIds::new(SystemClock)),
         );
@@ -222,6 +230,7 @@ pub(crate) fn order(script: &[&str]) -> Order {
         dependencies: Vec::new(),
         report_stdout: true,
         secrets: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

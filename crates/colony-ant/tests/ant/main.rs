@@ -10,3 +10,4 @@ mod orphans;
 mod queen;
 mod redaction;
 mod stopping;
+mod want;

@@ -31,15 +31,24 @@ async fn helper_ant() {
         config.work_root = dir.join("work-root");
         // This process has no other children.
         config.reaper.adopts = true;
+        config.periods.want_pause = Duration::from_millis(20);
     })
     .await;
     for script in ["script", "next"] {
         let script = std::fs::read_to_string(dir.join(script)).unwrap();
         colony.order(&order(&[&script])).await;
-        while !matches!(
-            colony.hear().await,
-            AntMessage::Report(_) | AntMessage::GiveBack { .. }
-        ) {}
+        loop {
+            match colony.hear().await {
+                AntMessage::Report(_) => break,
+                AntMessage::GiveBack { .. } => {
+                    let mut noted = std::fs::read(dir.join("given-back")).unwrap_or_default();
+                    noted.push(b'x');
+                    std::fs::write(dir.join("given-back"), noted).unwrap();
+                    colony.order(&order(&[&script])).await;
+                }
+                _ => {}
+            }
+        }
     }
     std::future::pending::<()>().await;
 }
@@ -212,7 +221,7 @@ async fn a_background_process_lives_until_the_end_of_its_attempt() {
     colony.end().await;
 }
 
-fn ant_process(dir: &Path) -> Child {
+pub(crate) fn ant_process(dir: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(helper("orphans::helper_ant"))
         .env(ANT, dir)

@@ -228,3 +228,36 @@ async fn without_a_queen_everything_stops() {
     assert!(ended.is_err());
     assert!(pids.iter().all(|pid| !is_alive(pid)), "{pids:?}");
 }
+
+#[tokio::test]
+async fn the_exit_code_of_a_stopped_task_does_not_depend_on_its_command() {
+    let mut colony = Colony::start().await;
+    let scripts = [
+        (
+            "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done",
+            "143",
+        ),
+        (
+            "trap 'exit 9' TERM; echo up; while :; do sleep 0.01; done",
+            "143",
+        ),
+        ("trap '' TERM; echo up; while :; do sleep 0.01; done", "137"),
+        ("echo up; exec sleep 1000", "143"),
+    ];
+    for (script, code) in scripts {
+        let timed = Order {
+            timeout_ms: 300,
+            ..order(&[script])
+        };
+        assert_eq!(colony.run(&timed).await.exit_code, code, "{script}");
+        let cancelled = order(&[script]);
+        colony.order(&cancelled).await;
+        colony.hear_log(cancelled.attempt, "stdout F up").await;
+        let (attempt, reason) = (cancelled.attempt, "test".to_owned());
+        colony.tell(QueenMessage::Cancel { attempt, reason }).await;
+        let report = colony.report().await;
+        assert_eq!(report.outcome, Outcome::Cancelled);
+        assert_eq!(report.exit_code, "0", "{script}");
+    }
+    colony.end().await;
+}

@@ -84,7 +84,8 @@ impl LedgerError {
             | Self::LeaseLost(_)
             | Self::OwnedByJob(_)
             | Self::RunOwnedByJob
-            | Self::KeyReused => false,
+            | Self::KeyReused
+            | Self::KeyRevoked => false,
         }
     }
 
@@ -99,6 +100,7 @@ impl LedgerError {
             | Self::OwnedByJob(_)
             | Self::RunOwnedByJob
             | Self::KeyReused
+            | Self::KeyRevoked
             | Self::Closed => false,
         }
     }

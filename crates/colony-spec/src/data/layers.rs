@@ -7,6 +7,7 @@ use colony_core::time::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::reserved::is_reserved;
 use crate::data::{SECRET_CHARS_MIN, TemplateData};
 use crate::model::Variables;
 
@@ -114,6 +115,29 @@ impl Layers {
             .into_iter()
             .map(|(name, value)| (name, value_text(&value)))
             .collect()
+    }
+
+    /// The environment of a task's commands, without what parameters and run data give to reserved
+    /// names ([`is_reserved`]); and those names.
+    pub fn safe_environment(
+        &self,
+        task_variables: &Variables,
+    ) -> (BTreeMap<String, String>, BTreeSet<String>) {
+        let outside = self.params.iter().chain(self.contexts.iter());
+        let reserved = outside.filter(|(name, _)| is_reserved(name));
+        let reserved: BTreeSet<String> = reserved.map(|(name, _)| name.to_owned()).collect();
+        if reserved.is_empty() {
+            return (self.environment(task_variables), reserved);
+        }
+        let mut layers = self.clone();
+        for values in [&mut layers.params, &mut layers.contexts] {
+            let kept = values.iter().filter(|(name, _)| !is_reserved(name));
+            let kept: Variables = kept
+                .map(|(name, value)| (name.to_owned(), value.clone()))
+                .collect();
+            *values = kept;
+        }
+        (layers.environment(task_variables), reserved)
     }
 
     /// The values to hide: those of all secret configs.
