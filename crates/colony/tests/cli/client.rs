@@ -259,3 +259,16 @@ fn numbered(out: &str) {
     let numbers: Vec<u32> = numbers.into_iter().skip_while(|n| *n != 1).collect();
     assert!(numbers.into_iter().eq(1..=200_000), "{}", out.len());
 }
+
+/// Until there is a key nobody can use the Runs API: the queen says how to make one.
+#[test]
+fn a_queen_without_keys_says_how_to_make_one() {
+    let home = Home::new();
+    let hint = "colony key create --org";
+    let ended = Queen::start(&home, &["--no-ant"]).stop();
+    assert!(ended.err.contains(hint), "{}", ended.err);
+    home.colony(&["key", "create", "--org", "acme", "--env", "dev"])
+        .with_code(0);
+    let ended = Queen::start(&home, &["--no-ant"]).stop();
+    assert!(!ended.err.contains(hint), "{}", ended.err);
+}
