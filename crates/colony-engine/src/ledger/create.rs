@@ -8,7 +8,7 @@ use colony_core::ledger::Marks;
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 use colony_store::ledger::offer::{self, Offer};
-use colony_store::ledger::run::{self, Growth};
+use colony_store::ledger::run::{self, Growth, RunOwner};
 use colony_store::ledger::task::{self, NewTask};
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
 use colony_store::{StoreError, Tx};
@@ -164,13 +164,17 @@ pub(super) fn create_tasks(tx: &mut Tx<'_>, ops: &[NewTasks]) -> Outs<Vec<Create
 /// Whether runs and parents are there and belong to the caller.
 fn check(
     op: &NewTasks,
-    owners: &BTreeMap<RunId, String>,
+    owners: &BTreeMap<RunId, RunOwner>,
     parents: &BTreeMap<TaskId, RunId>,
 ) -> Result<(), LedgerError> {
     for (item, NewTask { row, .. }) in op.tasks.iter().enumerate() {
-        if owners.get(&row.run_id) != Some(&op.org_id) {
+        let owner = owners.get(&row.run_id);
+        let Some(owner) = owner.filter(|owner| owner.org_id == op.org_id) else {
             let what = Missing::Run;
             return Err(LedgerError::Missing { what, item });
+        };
+        if owner.of_job {
+            return Err(LedgerError::RunOwnedByJob);
         }
         let parent = row.parent_task_id.map(|id| parents.get(&id));
         if parent.is_some_and(|run_id| run_id != Some(&row.run_id)) {

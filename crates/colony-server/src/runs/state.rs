@@ -7,7 +7,7 @@ use colony_engine::ledger::Ledger;
 use tokio_util::sync::CancellationToken;
 
 use super::limit::Limiter;
-use super::settings::RunsApiSettings;
+use super::settings::{AuthMode, RunsApiSettings};
 use crate::edge::Edge;
 use crate::health::Health;
 
@@ -83,6 +83,15 @@ impl RunsState {
     pub(crate) fn with_health(mut self, health: Arc<Health>) -> Self {
         self.health = health;
         self
+    }
+
+    /// Whether callers must show a key although there is none yet. False when that is unknown.
+    pub async fn lacks_keys(&self) -> bool {
+        let settings = self.settings();
+        let wants_keys = settings.auth == AuthMode::On
+            && settings.static_key.is_none()
+            && !settings.trust_well_formed_keys;
+        wants_keys && matches!(self.ledger().has_keys().await, Ok(false))
     }
 
     pub(super) fn ledger(&self) -> &Ledger {

@@ -45,13 +45,19 @@ both_databases! {
             assert_eq!(refused["task"]["status"], "pending");
             server.patch(&task_path, json!({ "outputData": 1 })).await.expect(409);
             server.patch(&run_path, json!({ "status": "failed" })).await.expect(409);
-            // What changes nothing is fine, and so are data and tasks of one's own.
+            // What changes nothing is fine, and so is run data.
             server.patch(&task_path, json!({})).await.expect(200);
             let data = json!({ "key": "k", "value": 1, "taskId": task["id"] });
             server.post(&format!("{run_path}/data"), data).await.expect(201);
-            let own = server.new_task(&run).await;
-            server.change_task(&own, json!({ "status": "completed" })).await;
-            assert_eq!(server.counts(&run).await, (1, 0));
+            // Tasks are the engine's: one that it does not know would never be waited for.
+            let own = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            server.post("/tasks", own.clone()).await.refused(409, "Run belongs to a job");
+            let mine = server.new_run().await;
+            let other = json!({ "runId": mine["id"], "type": "t", "inputData": 1 });
+            let batch = json!({ "tasks": [other, own] });
+            server.post("/tasks/batch", batch).await.refused(409, "Run belongs to a job");
+            assert_eq!(server.run(&run).await["totalTasks"], 1);
+            assert_eq!(server.run(&mine).await["totalTasks"], 0);
         });
     }
 }

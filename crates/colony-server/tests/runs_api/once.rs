@@ -1,10 +1,11 @@
 //! `Idempotency-Key`: sending a POST again does nothing twice.
 
+use colony_server::runs::DialectSetting;
 use colony_testkit::{block_on, both_databases};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{KEY, OTHER_KEY, Reply, Server, id};
+use crate::support::{KEY, OTHER_KEY, Reply, Server, id, settings};
 
 async fn post(server: &Server, key: &str, path: &str, once: &str, body: &Value) -> Reply {
     let request = server
@@ -136,6 +137,24 @@ both_databases! {
             let run = server.new_run().await;
             let body = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
             post(&server, KEY, "/tasks", "k", &body).await.expect(201);
+        });
+    }
+
+    /// What was answered is answered again, also to one who would be told in other words now.
+    fn a_replay_keeps_the_dialect_of_the_first_request(db) {
+        block_on(async {
+            let server = Server::start(&db, settings(DialectSetting::Auto)).await;
+            let body = json!({ "inputData": 1 });
+            let ask = async |org: Option<&str>| {
+                let mut request = server.as_key(KEY, "POST", "/runs").header("idempotency-key", "k");
+                if let Some(org) = org {
+                    request = request.header("x-org-id", org);
+                }
+                Reply::of(request.json(&body)).await.expect(201)
+            };
+            let first = ask(Some("acme")).await;
+            assert!(first["createdAt"].is_i64(), "{first}");
+            assert_eq!(ask(None).await, first);
         });
     }
 }

@@ -114,20 +114,35 @@ pub fn update_run(tx: &mut Tx<'_>, run: &RunRow) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whose a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOwner {
+    /// The organization.
+    pub org_id: String,
+    /// A job executes in it.
+    pub of_job: bool,
+}
+
 /// Owners of runs, which are locked until the end of the transaction. Unknown ones are left out.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn lock_runs(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<BTreeMap<RunId, String>, StoreError> {
+pub fn lock_runs(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<BTreeMap<RunId, RunOwner>, StoreError> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     ids.dedup();
     let lock = no_key_lock(tx);
-    let sql = format!("SELECT id, org_id FROM runs WHERE id IN ({{list}}) ORDER BY id{lock}");
-    tx.query_list(&sql, &[], &ids)?
-        .iter()
-        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+    let sql = format!(
+        "SELECT id, org_id, EXISTS (SELECT 1 FROM job_runs WHERE job_runs.run_id = runs.id) \
+         FROM runs WHERE id IN ({{list}}) ORDER BY id{lock}"
+    );
+    let rows = tx.query_list(&sql, &[], &ids)?;
+    rows.iter()
+        .map(|row| {
+            let (org_id, of_job) = (row.get(1)?, row.get(2)?);
+            Ok((row.get(0)?, RunOwner { org_id, of_job }))
+        })
         .collect()
 }
 

@@ -45,6 +45,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     settings.data_dir.remove_address();
     token::prepare(colony.engine(), &settings.data_dir).await?;
     let runs = colony.runs_api(settings)?;
+    let lacks_keys = runs.lacks_keys().await;
     let mut running = colony.start(settings)?;
 
     let auth = if settings.auth { Auth::On } else { Auth::Off };
@@ -63,6 +64,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         "queen ready at http://{address}, data in {}",
         settings.data_dir.path().display()
     ));
+    if lacks_keys {
+        output::talk(
+            "nobody can use the Runs API yet: make a key with `colony key create --org ORG --env \
+             ENV`",
+        );
+    }
 
     let store = running.engine().store().clone();
     let failure = tokio::select! {

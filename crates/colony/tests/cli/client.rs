@@ -292,6 +292,19 @@ fn numbered(out: &str) {
     assert!(numbers.into_iter().eq(1..=200_000), "{}", out.len());
 }
 
+/// Until there is a key nobody can use the Runs API: the queen says how to make one.
+#[test]
+fn a_queen_without_keys_says_how_to_make_one() {
+    let home = Home::new();
+    let hint = "colony key create --org";
+    let ended = Queen::start(&home, &["--no-ant"]).stop();
+    assert!(ended.err.contains(hint), "{}", ended.err);
+    home.colony(&["key", "create", "--org", "acme", "--env", "dev"])
+        .with_code(0);
+    let ended = Queen::start(&home, &["--no-ant"]).stop();
+    assert!(!ended.err.contains(hint), "{}", ended.err);
+}
+
 crate::kit::also_on_postgres! {
     callers_must_show_the_token_unless_it_is_switched_off
     submit_waits_and_tells_how_it_ended
