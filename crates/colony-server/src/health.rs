@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 /// The name of the part that every server has.
 pub(crate) const DATABASE: &str = "database";
 
+/// The name of all parts together.
+const OVERALL: &str = "Health-Monitor";
+
 /// Tells what is wrong, without secrets; may block.
 type Check = dyn Fn() -> Result<(), String> + Send + Sync;
 
@@ -161,7 +164,7 @@ impl Health {
             false => Err(problems.join("; ")),
         };
         Report {
-            overall: self.count("Health-Monitor", all),
+            overall: self.count(OVERALL, all),
             parts: (found.into_iter())
                 .map(|(name, found)| self.count(name, found))
                 .collect(),
@@ -182,8 +185,8 @@ impl Health {
                 counts.total_failures += 1;
                 counts.consecutive_failures += 1;
                 counts.consecutive_success = 0;
-                // Once: whoever watches may ask every second.
-                if counts.consecutive_failures == 1 {
+                // Once, and for each part: whoever watches may ask every second.
+                if counts.consecutive_failures == 1 && name != OVERALL {
                     tracing::error!(part = name, "not healthy: {problem}");
                 }
             }

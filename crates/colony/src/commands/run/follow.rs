@@ -75,6 +75,7 @@ impl Follower {
     pub(super) async fn follow(&mut self, running: &mut Running) -> anyhow::Result<Outcome> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let store = running.engine().store().clone();
         loop {
             let ended = tokio::select! {
                 event = self.events.recv() => self.hear(event)?,
@@ -86,6 +87,9 @@ impl Follower {
                     None
                 }
                 error = running.ant_failed() => return Err(error),
+                reason = store.taken_over() => {
+                    return Err(anyhow::anyhow!("the database was lost: {reason}"));
+                }
                 _ = tick.tick() => self.tick(running).await?,
             };
             if let Some(state) = ended {
