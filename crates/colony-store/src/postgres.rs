@@ -5,8 +5,10 @@ mod failure;
 mod fence;
 mod group;
 mod lock;
+mod rows;
 mod session;
 mod types;
+mod unsent;
 mod worker;
 
 use std::sync::Arc;
