@@ -6,8 +6,10 @@ mod fence;
 mod group;
 mod lock;
 mod password;
+mod rows;
 mod session;
 mod types;
+mod unsent;
 mod worker;
 
 use std::sync::Arc;

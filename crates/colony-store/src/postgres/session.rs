@@ -1,11 +1,6 @@
 //! One connection, its prepared statements, and the transaction on it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -15,9 +10,11 @@ use tokio_postgres::{Client, Statement};
 use super::connect::{Server, answered};
 use super::failure::Failure;
 use super::fence::{self, FenceEpoch};
-use super::types::{Arg, KeptArg};
+use super::rows::to_rows;
+use super::types::Arg;
+use super::unsent::{Unsent, in_order};
 use crate::error::{DriverError, StoreError, excerpt};
-use crate::row::{Cell, Columns, Row};
+use crate::row::Row;
 use crate::takeover::Takeover;
 
 /// How many prepared statements a connection keeps before it starts anew.
@@ -55,38 +52,6 @@ pub(crate) struct Session {
 struct Link {
     client: Client,
     statements: HashMap<String, Statement>,
-}
-
-/// Something that is sent without waiting for the answer.
-enum Unsent {
-    /// Words between statements: they start and end transactions and savepoints.
-    Words(Cow<'static, str>),
-    Statement {
-        sql: String,
-        statement: Statement,
-        params: Vec<KeptArg>,
-    },
-}
-
-impl Unsent {
-    async fn run(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
-        match self {
-            Self::Words(words) => client.batch_execute(words).await,
-            Self::Statement {
-                statement, params, ..
-            } => {
-                let params: Vec<Arg<'_>> = params.iter().map(KeptArg::as_arg).collect();
-                client.execute_raw(statement, &params).await.map(drop)
-            }
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Self::Words(words) => words,
-            Self::Statement { sql, .. } => sql,
-        }
-    }
 }
 
 /// How a commit ended.
@@ -446,46 +411,6 @@ pub(super) fn refused_commit(error: DriverError) -> StoreError {
     }
 }
 
-/// Sends all of `unsent` and then `last` before it waits for any answer. Gives the first refusal
-/// among the former, which makes the server refuse what follows.
-async fn in_order<T>(
-    client: &Client,
-    unsent: &[Unsent],
-    last: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> (
-    Option<(usize, tokio_postgres::Error)>,
-    Result<T, tokio_postgres::Error>,
-) {
-    let mut runs: Vec<_> = unsent.iter().map(|one| Box::pin(one.run(client))).collect();
-    let mut last = pin!(last);
-    // A future sends when it is polled first.
-    let mut answers: Vec<_> = runs.iter().map(|_| None).collect();
-    let mut answer = None;
-    poll_fn(|context| {
-        for (run, answer) in runs.iter_mut().zip(&mut answers) {
-            if answer.is_none()
-                && let Poll::Ready(done) = run.as_mut().poll(context)
-            {
-                *answer = Some(done);
-            }
-        }
-        if answer.is_none()
-            && let Poll::Ready(done) = last.as_mut().poll(context)
-        {
-            answer = Some(done);
-        }
-        match answer.is_some() && answers.iter().all(Option::is_some) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
-    let refused =
-        (answers.into_iter().enumerate()).find_map(|(index, answer)| Some((index, answer?.err()?)));
-    let answer = answer.expect("the wait ends when every answer is there");
-    (refused, answer)
-}
-
 /// A runtime on the calling thread, for one connection.
 pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -493,36 +418,4 @@ pub(super) fn runtime() -> Runtime {
         .enable_time()
         .build()
         .expect("the system has file descriptors for a runtime at start")
-}
-
-fn to_rows(
-    sql: &str,
-    statement: &Statement,
-    rows: &[tokio_postgres::Row],
-) -> Result<Vec<Row>, StoreError> {
-    let names = statement.columns().iter();
-    let columns = Arc::new(Columns {
-        statement: excerpt(sql),
-        names: names.map(|column| column.name().to_owned()).collect(),
-    });
-    rows.iter()
-        .map(|row| {
-            let cells = (0..row.len())
-                .map(|index| {
-                    row.try_get::<_, Cell>(index)
-                        .map_err(|error| unreadable(&columns, index, &error))
-                })
-                .collect::<Result<Vec<Cell>, _>>()?;
-            Ok(Row::new(Arc::clone(&columns), cells))
-        })
-        .collect()
-}
-
-fn unreadable(columns: &Columns, index: usize, error: &tokio_postgres::Error) -> StoreError {
-    let reason = std::error::Error::source(error).map(ToString::to_string);
-    StoreError::Value {
-        statement: columns.statement.clone(),
-        column: columns.names[index].clone(),
-        problem: reason.unwrap_or_else(|| error.to_string()),
-    }
 }
