@@ -41,6 +41,10 @@ CREATE INDEX runs_not_completed ON runs (org_id, status, completed_at, id)
 CREATE INDEX tasks_not_completed ON tasks (org_id, status, completed_at, id)
     WHERE completed_at IS NULL AND status < 'g';
 
+-- Requests of a state or of a type, the latest change last.
+CREATE INDEX requests_state ON requests (org_id, job_state, updated_at, id);
+CREATE INDEX requests_type ON requests (org_id, job_type, updated_at, id);
+
 -- @sqlite
 -- Queries of run data look at nothing else but the page. (PostgreSQL has no index entries as long as
 -- tags may be, and is as fast with the rows, which it writes beside each other.)

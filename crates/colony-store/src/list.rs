@@ -151,8 +151,10 @@ pub(crate) fn list<T>(
         query.page_size,
         i64::from(query.page) * i64::from(query.page_size),
     );
+    // Only the rows of the page are read, and perhaps sorted, whole.
     let select = format!(
-        "SELECT {} FROM {table} WHERE {conditions} ORDER BY {order} LIMIT {size} OFFSET {skip}",
+        "SELECT {} FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {conditions} \
+         ORDER BY {order} LIMIT {size} OFFSET {skip}) ORDER BY {order}",
         listing.columns
     );
     let rows = tx.query_params(&select, &builder.params)?;

@@ -184,7 +184,7 @@ fn plain(tx: &mut Tx<'_>, table: &str, run_id: &str) -> Result<Vec<Plain>, Store
 }
 
 fn expected(rows: &[Plain], list: &LedgerList) -> (Vec<Uuid>, u64) {
-    let run_id = list.run_id.map(|id| id.uuid());
+    let run_id = list.run_id.map(RunId::uuid);
     let mut found: Vec<(i64, Uuid)> = (rows.iter())
         .filter(|row| row.org_id == list.org_id)
         .filter(|row| run_id.is_none() || row.run_id == run_id)
@@ -291,11 +291,11 @@ fn check(db: &TestStore, random: &mut Random, runs: &[RunRow]) {
     }
 }
 
-/// The kept numbers of both tables, and those that a count gives.
-fn numbers(
-    tx: &mut Tx<'_>,
-    table: &str,
-) -> Result<[BTreeMap<(String, String), i64>; 2], StoreError> {
+/// Rows by organization and status.
+type Numbers = BTreeMap<(String, String), i64>;
+
+/// The kept numbers of a table, and those that a count gives.
+fn numbers(tx: &mut Tx<'_>, table: &str) -> Result<[Numbers; 2], StoreError> {
     let kept = format!(
         "SELECT org_id, status, CAST(SUM(n) AS BIGINT) FROM ledger_counts WHERE kind = '{table}' \
          GROUP BY org_id, status HAVING SUM(n) <> 0"
