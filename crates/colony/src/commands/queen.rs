@@ -6,6 +6,8 @@
 mod token;
 
 use std::future::Future;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use colony_server::{Auth, ServerState};
@@ -19,6 +21,12 @@ use crate::exit::{Exit, InputResult as _, Problem};
 use crate::output;
 use crate::settings::{Profile, Settings};
 use crate::signals::Signals;
+
+/// How long a queen that was killed here may take to let go of the port.
+const PORT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two tries to take the port.
+const PORT_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.flags(), Profile::Queen)?;
@@ -73,7 +81,21 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     let address = settings.listen;
-    TcpListener::bind(address).await.with_context(|| {
+    let until = Instant::now() + PORT_PATIENCE;
+    let bound = loop {
+        match TcpListener::bind(address).await {
+            // A queen that was killed a moment ago may not be quite gone.
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse
+                    && settings.data_dir.was_at(&address.to_string())
+                    && Instant::now() < until =>
+            {
+                tokio::time::sleep(PORT_PAUSE).await;
+            }
+            bound => break bound,
+        }
+    };
+    bound.with_context(|| {
         format!(
             "failed to listen on {address}; stop what uses it, or choose another address with \
              --listen, COLONY_LISTEN or `listen` in colony.toml (port 0 picks a free one)"

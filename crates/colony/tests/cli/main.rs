@@ -10,4 +10,5 @@ mod kit;
 mod ledger;
 mod run;
 mod runs;
+mod secrets;
 mod worker;
