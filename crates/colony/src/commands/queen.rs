@@ -62,6 +62,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         settings.data_dir.path().display()
     ));
 
+    if settings.ant.is_some() && rustix::process::geteuid().is_root() {
+        output::talk(
+            "this queen runs as root, and so do its tasks; run it as a user of its own (docs/security.md)",
+        );
+    }
+
     let failure = tokio::select! {
         () = signals.next() => None,
         error = running.ant_failed() => Some(error),
