@@ -78,6 +78,11 @@ impl DataDir {
         read_line(&self.address_file())
     }
 
+    /// Whether a queen that did not end in good order left that address.
+    pub(crate) fn was_at(&self, address: &str) -> bool {
+        matches!(self.read_address(), Ok(Some(left)) if left == address)
+    }
+
     pub(crate) fn write_token(&self, token: &str) -> anyhow::Result<()> {
         write_whole(&self.token_file(), token)
     }

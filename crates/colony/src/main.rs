@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line |
 //! | [`exit`] | the exit codes, and problems that lead to them |
+//! | [`secrets`] | the environment's secrets, out of the reach of tasks |
 //! | [`settings`] | flag, variable, file or default: one value each |
 //! | [`output`] | data to stdout, talk to stderr |
 //! | [`logging`] | the log, one line for each event |
@@ -25,6 +26,7 @@ mod exit;
 mod logging;
 mod output;
 mod progress;
+mod secrets;
 mod settings;
 mod signals;
 mod source;
@@ -39,11 +41,28 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    match commands::dispatch(cli::parse()) {
+    let cli = cli::parse();
+    hide_secrets(&cli.command);
+    match commands::dispatch(cli) {
         Ok(exit) => exit.into(),
         Err(problem) => {
             output::talk(&problem.to_string());
             problem.exit().into()
         }
+    }
+}
+
+/// Of the commands that run tasks as the same user.
+fn hide_secrets(command: &cli::Command) {
+    let reads_stdin = || std::env::args_os().any(|word| word == "-");
+    let hidden = match command {
+        cli::Command::Queen(_) => secrets::hide(true),
+        cli::Command::Run(_) => secrets::hide(!reads_stdin()),
+        _ => Ok(()),
+    };
+    if let Err(error) = hidden {
+        output::talk(&format!(
+            "failed to take secrets out of the environment, where tasks can read them: {error}"
+        ));
     }
 }

@@ -124,7 +124,7 @@ fn finished(ended: Result<Result<(), AntError>, JoinError>) -> anyhow::Result<()
 fn config(ant: &AntSettings, settings: &Settings) -> AntConfig {
     let reaper = ReaperCommand::of_this_program();
     let names = ant.environment.iter().map(String::as_str);
-    AntConfig {
+    let mut config = AntConfig {
         tags: ant.tags.clone(),
         capacity: ant.capacity,
         periods: Periods {
@@ -132,5 +132,12 @@ fn config(ant: &AntSettings, settings: &Settings) -> AntConfig {
             ..Periods::default()
         },
         ..AntConfig::new(ANT_ID, settings.data_dir.work(), reaper).pass_environment(names)
+    };
+    // Who names a secret of this process means it.
+    for name in &ant.environment {
+        if let Ok(value) = crate::secrets::variable(name) {
+            config.environment.insert(name.clone(), value);
+        }
     }
+    config
 }

@@ -7,8 +7,9 @@ mod health;
 mod token;
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use colony_server::{Auth, ServerState};
@@ -25,6 +26,12 @@ use crate::signals::Signals;
 
 /// How long the tasks of a queen may take to stop that has lost its database.
 const ABANDON_MAX: Duration = Duration::from_secs(3);
+
+/// How long a queen that was killed here may take to let go of the port.
+const PORT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two tries to take the port.
+const PORT_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.flags(), Profile::Queen)?;
@@ -71,6 +78,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         );
     }
 
+    if settings.ant.is_some() && rustix::process::geteuid().is_root() {
+        output::talk(
+            "this queen runs as root, and so do its tasks; run it as a user of its own (docs/security.md)",
+        );
+    }
+
     let store = running.engine().store().clone();
     let failure = tokio::select! {
         () = signals.next() => None,
@@ -104,7 +117,21 @@ async fn abandon(running: Running, reason: &str) -> Problem {
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     let address = settings.listen;
-    TcpListener::bind(address).await.with_context(|| {
+    let until = Instant::now() + PORT_PATIENCE;
+    let bound = loop {
+        match TcpListener::bind(address).await {
+            // A queen that was killed a moment ago may not be quite gone.
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse
+                    && settings.data_dir.was_at(&address.to_string())
+                    && Instant::now() < until =>
+            {
+                tokio::time::sleep(PORT_PAUSE).await;
+            }
+            bound => break bound,
+        }
+    };
+    bound.with_context(|| {
         format!(
             "failed to listen on {address}; stop what uses it, or choose another address with \
              --listen, COLONY_LISTEN or `listen` in colony.toml (port 0 picks a free one)"

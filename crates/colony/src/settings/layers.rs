@@ -152,7 +152,7 @@ fn environment_names() -> impl Iterator<Item = String> {
 
 /// An environment variable; an empty one is as not set.
 fn variable(name: &'static str) -> anyhow::Result<Option<String>> {
-    match std::env::var(name) {
+    match crate::secrets::variable(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {

@@ -13,5 +13,6 @@ mod kit;
 mod ledger;
 mod run;
 mod runs;
+mod secrets;
 mod settings;
 mod worker;
