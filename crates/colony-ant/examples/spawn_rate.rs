@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use colony_ant::{Ant, AntConfig, DirectObjects, Link, Shutdown};
+use colony_ant::{Ant, AntConfig, DirectObjects, Link, ReaperCommand, Shutdown};
 use colony_core::id::{AttemptRef, Epoch, IdSource, MonotonicIds, RequestId, TaskId};
 use colony_core::method::Method;
 use colony_core::time::SystemClock;
@@ -26,7 +26,10 @@ const ROUNDS: usize = 3;
 
 #[expect(clippy::print_stdout, reason = "the result is what this is for")]
 fn main() {
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args().skip(1).peekable();
+    if args.peek().is_some_and(|first| first == "reaper") {
+        return colony_reaper::run().unwrap();
+    }
     let attempts = args.next().map_or(3000, |text| text.parse().unwrap());
     let at_once = args.next().map_or(4, |text| text.parse().unwrap());
     let dir = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
@@ -120,7 +123,9 @@ async fn ant(attempts: usize, at_once: usize, dir: PathBuf) {
         to_queen,
         from_queen,
     };
-    let mut config = AntConfig::new("bench", dir);
+    let mut config = AntConfig::new("bench", dir, ReaperCommand::of_this_program());
+    // The bare loop has children of its own.
+    config.reaper.adopts = false;
     config.capacity = u32::try_from(at_once).unwrap();
     let ids = Arc::new(MonotonicIds::new(SystemClock));
     let ant = Ant::new(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use colony_core::id::IdSource;
 use colony_core::time::Clock;
+use colony_reaper::Reapers;
 use colony_wire::{AntMessage, Hello, QueenMessage, VERSION};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use crate::attempt::Crew;
 use crate::config::AntConfig;
 use crate::executor::Executor;
 use crate::objects::Objects;
-use crate::reaper::{Ledger, Reaper};
 use crate::shell::ShellExecutor;
 use crate::work_root::{WorkRoot, WorkRootError};
 use hub::Hub;
@@ -122,39 +122,35 @@ impl Ant {
             return Err(AntError::LinkClosed);
         };
         let root = root?;
-        let (reaper, ledger) = self.start_reaper(&root).await?;
-        let result = self.work(root, ledger, shutdown).await;
-        if let Some(reaper) = reaper {
-            reaper.dismiss().await;
-        }
+        let reapers = self.start_reapers(&root)?;
+        let result = self.work(root, Arc::clone(&reapers), shutdown).await;
+        reapers.dismiss().await;
         result
     }
 
-    async fn start_reaper(
-        &self,
-        root: &WorkRoot,
-    ) -> Result<(Option<Reaper>, Arc<Ledger>), AntError> {
-        let Some(command) = &self.config.reaper else {
-            return Ok((None, Arc::default()));
-        };
-        let failed = |source| AntError::Reaper {
+    /// Reapers hold the lock on the work root: a lock belongs to the open file, so the next ant gets
+    /// it only when this one and all that it started is gone.
+    fn start_reapers(&self, root: &WorkRoot) -> Result<Arc<Reapers>, AntError> {
+        let command = &self.config.reaper;
+        let started = root.lock().and_then(|lock| {
+            let reapers = Reapers::new(command.clone(), Some(lock))?;
+            reapers.warm_up()?;
+            Ok(reapers)
+        });
+        started.map_err(|source| AntError::Reaper {
             program: command.program.display().to_string(),
             source,
-        };
-        let lock = root.lock().map_err(failed)?;
-        let started = Reaper::start(command, root.path(), lock).await;
-        let (reaper, ledger) = started.map_err(failed)?;
-        Ok((Some(reaper), ledger))
+        })
     }
 
     async fn work(
         mut self,
         root: WorkRoot,
-        ledger: Arc<Ledger>,
+        reapers: Arc<Reapers>,
         shutdown: Shutdown,
     ) -> Result<(), AntError> {
-        self.executors
-            .push(Arc::new(ShellExecutor::with_ledger(ledger)));
+        let shell = ShellExecutor::new(reapers);
+        self.executors.push(Arc::new(shell));
         let hello = AntMessage::Hello(self.hello());
         let Link {
             to_queen,

@@ -11,6 +11,7 @@ mod capture;
 mod command;
 mod finish;
 mod phase;
+mod shown;
 mod stage;
 mod upload;
 
@@ -87,8 +88,9 @@ pub(crate) async fn run(crew: Arc<Crew>, order: Box<Order>, stop: StopSignal) ->
     let mut attempt = Attempt::new(&crew, &order, stop);
     let ending = attempt.run().await;
     let site = attempt.site.clone();
+    let is_left_alone = attempt.is_left_alone;
     drop(attempt);
-    site.remove().await;
+    site.remove(is_left_alone).await;
     ending
 }
 
@@ -103,6 +105,8 @@ struct Attempt<'c> {
     environment: Environment,
     /// Commands that were begun, over all phases.
     commands: usize,
+    /// Whether no process of it is left.
+    is_left_alone: bool,
     record: Record,
 }
 
@@ -127,6 +131,7 @@ impl<'c> Attempt<'c> {
             log,
             environment,
             commands: 0,
+            is_left_alone: true,
             record,
         }
     }
@@ -190,12 +195,17 @@ impl<'c> Attempt<'c> {
     }
 
     async fn run_in(&mut self, session: &mut dyn Session) -> Result<(), Trouble> {
+        self.is_left_alone = false;
         let work = self.work(session).await;
-        if !matches!(work, Err(Trouble::Abandoned)) {
-            self.clean_up(session, matches!(work, Err(Trouble::Cancelled)))
-                .await?;
-        }
-        session.close().await;
+        let cleaned = match &work {
+            Err(Trouble::Abandoned) => Ok(()),
+            work => {
+                let cancelled = matches!(work, Err(Trouble::Cancelled));
+                self.clean_up(session, cancelled).await
+            }
+        };
+        self.is_left_alone = session.close().await;
+        cleaned?;
         work
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use colony_reaper::ReaperCommand;
 use colony_wire::Environment;
 
 use crate::environment;
@@ -22,9 +23,9 @@ pub struct AntConfig {
     pub work_root: PathBuf,
     /// Variables that every command sees, before those of its order.
     pub environment: Environment,
-    /// How to start the process that kills what a dead ant left behind; none = only the sweep at
-    /// the next start does.
-    pub reaper: Option<ReaperCommand>,
+    /// How to start the processes that start the commands and let nothing of them outlive its
+    /// attempt.
+    pub reaper: ReaperCommand,
     /// Bounds on sizes.
     pub limits: Limits,
     /// Bounds on times.
@@ -34,7 +35,11 @@ pub struct AntConfig {
 impl AntConfig {
     /// An ant with default settings. Of this process's own environment its commands see `PATH`,
     /// `HOME`, `LANG` and `TZ`.
-    pub fn new(ant_id: impl Into<String>, work_root: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        ant_id: impl Into<String>,
+        work_root: impl Into<PathBuf>,
+        reaper: ReaperCommand,
+    ) -> Self {
         Self {
             ant_id: ant_id.into(),
             host: "localhost".to_owned(),
@@ -42,7 +47,7 @@ impl AntConfig {
             capacity: 4,
             work_root: work_root.into(),
             environment: environment::inherited(),
-            reaper: None,
+            reaper,
             limits: Limits::default(),
             periods: Periods::default(),
         }
@@ -54,15 +59,6 @@ impl AntConfig {
         environment::pass(&mut self.environment, names);
         self
     }
-}
-
-/// A command line that ends up in [`crate::reaper::run`].
-#[derive(Debug, Clone)]
-pub struct ReaperCommand {
-    /// The program, usually the ant's own.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<String>,
 }
 
 /// Bounds on what one attempt may produce or unpack.
@@ -97,8 +93,6 @@ pub struct Periods {
     pub cancel_cleanup: Duration,
     /// After which a report that was not acknowledged is sent again.
     pub report_repeat: Duration,
-    /// How soon after the end of an attempt its escaped processes are looked for.
-    pub stray_scan: Duration,
     /// How long output waits for more before it is sent.
     pub log_flush: Duration,
 }
@@ -110,7 +104,6 @@ impl Default for Periods {
             drain_grace: Duration::from_secs(30),
             cancel_cleanup: Duration::from_secs(30),
             report_repeat: Duration::from_secs(2),
-            stray_scan: Duration::from_millis(250),
             log_flush: Duration::from_millis(50),
         }
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use colony_core::method::Method;
+pub use colony_reaper::Stop;
 use colony_wire::Environment;
 use futures_util::future::BoxFuture;
 
@@ -51,8 +52,8 @@ pub trait Session: Send {
     /// Asks the running command to end ([`Stop::Soft`]) or ends it ([`Stop::Hard`]).
     fn stop(&mut self, how: Stop);
 
-    /// Ends all that was started and is still there.
-    fn close(&mut self) -> BoxFuture<'_, ()>;
+    /// Ends all that was started and is still there. False when something could not be ended.
+    fn close(&mut self) -> BoxFuture<'_, bool>;
 }
 
 /// What happens to a running command.
@@ -62,7 +63,9 @@ pub enum Event {
     Output(Stream),
     /// It is over, and all its output was given.
     Exited(ExitStatus),
-    /// It can no longer be followed.
+    /// It could not be started after all.
+    NotStarted(StartError),
+    /// It can no longer be followed, and was killed.
     Lost(io::Error),
 }
 
@@ -75,21 +78,15 @@ pub enum Stream {
     Stderr,
 }
 
-/// How to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Ask: SIGTERM.
-    Soft,
-    /// Kill.
-    Hard,
-}
-
 /// Why nothing could be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The pipes for its output could not be made.
     #[error("make the pipes for its output")]
     Pipes(#[source] io::Error),
+    /// The process that is to start it could not be made.
+    #[error("start the process that watches over it")]
+    Reaper(#[source] io::Error),
     /// The process could not be made.
     #[error("start `{program}`")]
     Spawn {

@@ -6,8 +6,8 @@
 //! phases of an order, captures the output, and hands the loop its report.
 //!
 //! Reading order: [`Ant`] and its loop, the attempt and its phases, the [`Executor`] trait and the
-//! shell behind it, the log, artifacts and dependencies, and last what makes sure that no process
-//! outlives its attempt ([`reaper`] and the sweep).
+//! shell behind it, the log, artifacts and dependencies. That no process outlives its attempt is the
+//! work of `colony-reaper`, and of a sweep at the start for what a machine's crash may leave.
 //!
 //! A queen embeds an ant like this:
 //!
@@ -18,11 +18,8 @@
 //! # async fn embed(store: Arc<dyn object_store::ObjectStore>) -> Result<(), Box<dyn std::error::Error>> {
 //! let (to_queen, mut from_ant) = tokio::sync::mpsc::channel(256);
 //! let (to_ant, from_queen) = tokio::sync::mpsc::channel(256);
-//! let mut config = AntConfig::new("embedded", "/var/lib/colony/work");
-//! config.reaper = Some(ReaperCommand {
-//!     program: std::env::current_exe()?,
-//!     args: vec!["reaper".to_owned()], // calls `colony_ant::reaper::run(std::io::stdin())`
-//! });
+//! let reaper = ReaperCommand::of_this_program(); // which then calls `colony_reaper::run()`
+//! let config = AntConfig::new("embedded", "/var/lib/colony/work", reaper);
 //! let ant = Ant::new(
 //!     config,
 //!     Link { to_queen, from_queen },
@@ -49,10 +46,8 @@ mod dependencies;
 mod digest;
 mod environment;
 mod executor;
-mod groups;
 mod log;
 mod objects;
-pub mod reaper;
 mod redact;
 mod shell;
 mod stop;
@@ -60,7 +55,8 @@ mod sweep;
 mod work_root;
 
 pub use ant::{Ant, AntError, Link, Shutdown};
-pub use config::{AntConfig, Limits, Periods, ReaperCommand};
+pub use colony_reaper::ReaperCommand;
+pub use config::{AntConfig, Limits, Periods};
 pub use executor::{Description, Event, Executor, Place, Session, StartError, Stop, Stream};
 pub use objects::{DirectObjects, ObjectError, Objects};
 pub use shell::ShellExecutor;

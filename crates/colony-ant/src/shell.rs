@@ -1,27 +1,24 @@
-//! SHELL: each command is `/bin/sh -c <command>` in a process group of its own.
+//! SHELL: each command is `/bin/sh -c <command>` in a process group of its own, started by a reaper
+//! that nothing of the attempt can escape from.
 //!
 //! All commands of an attempt write into the same two pipes, and the ant keeps both ends. So a
 //! background process of one command may go on writing while the next one runs, a command is over
 //! when its main process is over, whoever still holds the pipe, and what that process wrote before
 //! its end is in the pipe by then.
 
+use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
 
 use colony_core::method::Method;
+use colony_reaper::{Command, End, Reaper, Reapers};
 use colony_wire::Environment;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use rustix::process::{Pid, Signal};
-use std::io::{self, PipeWriter};
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
 
 use crate::executor::{Description, Event, Executor, Place, Session, StartError, Stop, Stream};
-use crate::groups::{self, Groups};
-use crate::reaper::Ledger;
 
 const SHELL: &str = "/bin/sh";
 
@@ -32,22 +29,16 @@ const READ_MAX: usize = 64 << 10;
 /// Read after the end of a command, should a background process write without a pause.
 const DRAIN_MAX: usize = 1 << 20;
 
-/// How often a group that was asked to end is looked at.
-const GROUP_POLL: Duration = Duration::from_millis(20);
-
-/// How long killed processes may take to be gone at the end of an attempt.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
-
 /// Runs commands as processes on this host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ShellExecutor {
-    ledger: Arc<Ledger>,
+    reapers: Arc<Reapers>,
 }
 
 impl ShellExecutor {
-    /// An executor whose process groups are entered into the ledger of the reaper.
-    pub(crate) fn with_ledger(ledger: Arc<Ledger>) -> Self {
-        Self { ledger }
+    /// An executor whose processes are started by these reapers.
+    pub(crate) fn new(reapers: Arc<Reapers>) -> Self {
+        Self { reapers }
     }
 }
 
@@ -59,7 +50,7 @@ impl Executor for ShellExecutor {
     }
 
     fn open(&self, place: Place) -> BoxFuture<'_, Result<Box<dyn Session>, StartError>> {
-        let session = ShellSession::open(place, Groups::new(Arc::clone(&self.ledger)));
+        let session = ShellSession::open(place, &self.reapers);
         std::future::ready(session.map(|session| Box::new(session) as Box<dyn Session>)).boxed()
     }
 }
@@ -69,63 +60,44 @@ struct ShellSession {
     place: Place,
     stdout: Channel,
     stderr: Channel,
-    groups: Groups,
+    /// None once the session is closed.
+    reaper: Option<Reaper>,
     running: Option<Running>,
 }
 
 /// A command that was started and whose end was not told yet.
 struct Running {
-    child: Child,
-    group: Option<Pid>,
-    /// Whether it was asked to end, so that its end is that of its whole group.
-    stopping: bool,
     exited: Option<ExitStatus>,
     /// Bytes that may still be read after the exit.
     drain_left: usize,
 }
 
 impl ShellSession {
-    fn open(place: Place, groups: Groups) -> Result<Self, StartError> {
+    fn open(place: Place, reapers: &Arc<Reapers>) -> Result<Self, StartError> {
         Ok(Self {
             place,
             stdout: Channel::open().map_err(StartError::Pipes)?,
             stderr: Channel::open().map_err(StartError::Pipes)?,
-            groups,
+            reaper: Some(reapers.take().map_err(StartError::Reaper)?),
             running: None,
         })
     }
 
-    fn spawn(&mut self, command: &str, environment: &Environment) -> Result<(), StartError> {
-        let output = self.stdout.writer().map_err(StartError::Pipes)?;
-        let errors = self.stderr.writer().map_err(StartError::Pipes)?;
-        // Whatever is set here has to stay within what `posix_spawn` can do: the other way forks
-        // the whole server.
-        let child = Command::new(SHELL)
-            .arg("-c")
-            .arg(command)
-            .current_dir(&self.place.directory)
-            .env_clear()
-            .envs(environment)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|source| StartError::Spawn {
-                program: SHELL.to_owned(),
-                source,
-            })?;
-        let group = child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(group) = group {
-            self.groups.add(group);
+    async fn start(&mut self, command: &str, environment: &Environment) -> Result<(), StartError> {
+        let variables = environment.iter();
+        let command = Command {
+            program: SHELL.into(),
+            arguments: vec!["-c".into(), command.into()],
+            directory: self.place.directory.clone(),
+            environment: variables.map(|(k, v)| (k.into(), v.into())).collect(),
+            user: None,
+        };
+        let outputs = [self.stdout.writer.as_fd(), self.stderr.writer.as_fd()];
+        if let Some(reaper) = &mut self.reaper {
+            let started = reaper.start(&command, outputs, None).await;
+            started.map_err(not_started)?;
         }
         self.running = Some(Running {
-            child,
-            group,
-            stopping: false,
             exited: None,
             drain_left: DRAIN_MAX,
         });
@@ -135,30 +107,30 @@ impl ShellSession {
     async fn next(&mut self, buffer: &mut Vec<u8>) -> Event {
         buffer.clear();
         loop {
-            let Some(running) = &mut self.running else {
+            let (Some(running), Some(reaper)) = (&mut self.running, &mut self.reaper) else {
                 return Event::Lost(io::ErrorKind::NotFound.into());
             };
-            let stream = match running.exited {
-                None => tokio::select! {
-                    ready = self.stdout.ready() => ready.map(|()| Stream::Stdout),
-                    ready = self.stderr.ready() => ready.map(|()| Stream::Stderr),
-                    status = running.child.wait() => match status {
-                        Ok(status) => {
-                            running.exited = Some(status);
-                            continue;
-                        }
-                        Err(error) => Err(error),
-                    },
-                },
-                Some(_) if running.group_goes_on() => tokio::select! {
-                    ready = self.stdout.ready() => ready.map(|()| Stream::Stdout),
-                    ready = self.stderr.ready() => ready.map(|()| Stream::Stderr),
-                    () = tokio::time::sleep(GROUP_POLL) => continue,
-                },
-                Some(status) => {
-                    let stream = self.drain(buffer);
-                    return stream.map_or_else(|| self.end(status), Event::Output);
+            if let Some(status) = running.exited {
+                if let Some(stream) = self.drain(buffer) {
+                    return Event::Output(stream);
                 }
+                self.running = None;
+                return Event::Exited(status);
+            }
+            let stream = tokio::select! {
+                ready = self.stdout.ready() => ready.map(|()| Stream::Stdout),
+                ready = self.stderr.ready() => ready.map(|()| Stream::Stderr),
+                end = reaper.end() => match end {
+                    Ok(End::Exited(status)) => {
+                        running.exited = Some(status);
+                        continue;
+                    }
+                    Ok(End::NotStarted(error)) => {
+                        self.running = None;
+                        return Event::NotStarted(not_started(error));
+                    }
+                    Err(error) => Err(error),
+                },
             };
             match stream.and_then(|stream| self.channel(stream).read(buffer).map(|()| stream)) {
                 Ok(stream) => return Event::Output(stream),
@@ -190,31 +162,19 @@ impl ShellSession {
         stream
     }
 
-    fn end(&mut self, status: ExitStatus) -> Event {
-        if let Some(group) = self.running.take().and_then(|running| running.group) {
-            self.groups.settle(group);
-        }
-        Event::Exited(status)
-    }
-
-    async fn close(&mut self) {
+    async fn close(&mut self) -> bool {
         self.running = None;
-        let killed = self.groups.kill_all();
-        let gone = async {
-            while killed.iter().any(|group| groups::is_alive(*group)) {
-                tokio::time::sleep(GROUP_POLL).await;
-            }
-        };
-        if tokio::time::timeout(KILL_PATIENCE, gone).await.is_err() {
-            tracing::error!(?killed, "killed process groups do not go away");
+        match self.reaper.take() {
+            Some(reaper) => reaper.close().await,
+            None => true,
         }
     }
 }
 
-impl Running {
-    /// Whether others of a group that was asked to end still do their last things.
-    fn group_goes_on(&self) -> bool {
-        self.stopping && self.group.is_some_and(groups::is_alive)
+fn not_started(source: io::Error) -> StartError {
+    StartError::Spawn {
+        program: SHELL.to_owned(),
+        source,
     }
 }
 
@@ -224,7 +184,7 @@ impl Session for ShellSession {
         command: &'a str,
         environment: &'a Environment,
     ) -> BoxFuture<'a, Result<(), StartError>> {
-        std::future::ready(self.spawn(command, environment)).boxed()
+        Self::start(self, command, environment).boxed()
     }
 
     fn next<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> BoxFuture<'a, Event> {
@@ -232,22 +192,12 @@ impl Session for ShellSession {
     }
 
     fn stop(&mut self, how: Stop) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        running.stopping = true;
-        if let Some(group) = running.group {
-            groups::signal(
-                group,
-                match how {
-                    Stop::Soft => Signal::TERM,
-                    Stop::Hard => Signal::KILL,
-                },
-            );
+        if let (Some(_), Some(reaper)) = (&self.running, &mut self.reaper) {
+            reaper.stop(how);
         }
     }
 
-    fn close(&mut self) -> BoxFuture<'_, ()> {
+    fn close(&mut self) -> BoxFuture<'_, bool> {
         Self::close(self).boxed()
     }
 }
@@ -269,11 +219,6 @@ impl Channel {
             writer,
             read_size: READ_MIN,
         })
-    }
-
-    /// An end for a process.
-    fn writer(&self) -> io::Result<PipeWriter> {
-        self.writer.try_clone()
     }
 
     /// Waits until there seems to be output.

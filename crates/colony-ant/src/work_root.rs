@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use colony_core::id::{AttemptRef, TaskId};
 use rustix::process::Pid;
 
-use crate::sweep::{self, Stray};
-use yard::{Place, Stamp, Yard};
+use crate::sweep;
+use yard::{Stamp, Yard};
 
 const LOCK: &str = ".lock";
 
@@ -114,39 +114,6 @@ impl WorkRoot {
             stamp: None,
         }
     }
-
-    /// Looks for processes that belong to attempts. Blocks.
-    pub(crate) fn scan(&self) -> Scan {
-        let start = thread_time();
-        let rested = self.yard.resting();
-        let strays = sweep::find(&self.path);
-        Scan {
-            strays,
-            rested,
-            took: thread_time().saturating_sub(start),
-        }
-    }
-
-    /// Whether an attempt's directory can be had without making one.
-    pub(crate) fn has_spare(&self) -> bool {
-        !self.yard.is_empty()
-    }
-
-    /// The processes that a scan found and that should not be there were killed: the directories
-    /// that were put aside before it may be used again.
-    pub(crate) fn settle(&self, rested: Vec<Place>) {
-        self.yard.offer(rested);
-    }
-}
-
-/// A look at all processes.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    /// Every process that belongs to any attempt, also to those that run.
-    pub(crate) strays: Vec<Stray>,
-    pub(crate) rested: Vec<Place>,
-    /// The CPU time that it took.
-    pub(crate) took: Duration,
 }
 
 /// The directory of an attempt.
@@ -168,7 +135,7 @@ impl Site {
         let site = self.clone();
         // A busy disk takes milliseconds for this.
         let making = tokio::task::spawn_blocking(move || {
-            fs::create_dir(&site.base)?;
+            make_inside(&site.base)?;
             fs::create_dir(site.work())?;
             fs::create_dir(site.temp())
         });
@@ -190,9 +157,10 @@ impl Site {
         self.base.join(name)
     }
 
-    /// Removes all of it, or keeps it for another attempt when nothing is in it.
-    pub(crate) async fn remove(self) {
-        if self.yard.give(&self.base, self.stamp) {
+    /// Removes all of it, or keeps it for another attempt when nothing is in it and nothing that was
+    /// started in it is left.
+    pub(crate) async fn remove(self, is_left_alone: bool) {
+        if is_left_alone && self.yard.give(&self.base, self.stamp) {
             return;
         }
         let removal = tokio::task::spawn_blocking(move || {
@@ -204,10 +172,20 @@ impl Site {
     }
 }
 
-/// CPU time of this thread.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
+/// Makes a directory; the one around it, too, should somebody have removed that.
+fn make_inside(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match (fs::create_dir(path), path.parent()) {
+        (Err(error), Some(root)) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!("the work directory was removed; it is made again");
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(root)?;
+            fs::create_dir(path)
+        }
+        (made, _) => made,
+    }
 }
 
 /// Only what is named like an attempt is ever removed, should someone name the wrong directory.
@@ -328,6 +306,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_root_that_was_removed_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("work");
+        let root = WorkRoot::open(&path).unwrap();
+        // One that is kept for the next attempt goes away with the rest.
+        let mut site = root.site(attempt());
+        site.make().await.unwrap();
+        site.remove(true).await;
+        fs::remove_dir_all(&path).unwrap();
+        let mut site = root.site(attempt());
+        site.make().await.unwrap();
+        assert!(site.work().is_dir() && site.temp().is_dir());
+        site.clone().remove(false).await;
+        assert!(!site.base.exists());
+    }
+
+    #[tokio::test]
     async fn a_site_goes_away_whatever_is_in_it() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
@@ -338,7 +333,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join("file"), "x").unwrap();
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
-        site.clone().remove().await;
+        site.clone().remove(true).await;
         assert!(!site.base.exists());
     }
 }

@@ -8,14 +8,15 @@
 //!
 //! Leases are renewed meanwhile. The command's whole process group is stopped, softly and then
 //! hard, when the task was cancelled, its lease is over, or the worker has to end; in the last case
-//! the task is given back, which uses up no retry. Nothing that a command started outlives it.
+//! the task is given back, which uses up no retry. Nothing that a command started outlives it, whatever
+//! session and environment it has: see `colony-reaper`.
 //!
 //! | file | what it has |
 //! | --- | --- |
 //! | `options` | how a worker works |
 //! | `claim` | the loop: claim, start, and the two steps of the end |
 //! | `task` | one task under its lease |
-//! | `command` | one command and its process group |
+//! | `command` | one command, started by a reaper |
 //! | `report` | what a command's end means for its task |
 
 mod claim;
@@ -25,4 +26,6 @@ mod report;
 mod task;
 
 pub use claim::{Stop, Summary, work};
-pub use options::{GroupChange, GroupWatch, WorkerOptions};
+/// What makes and serves [`WorkerOptions::reapers`].
+pub use colony_reaper::{self as reaper, ReaperCommand, Reapers};
+pub use options::WorkerOptions;

@@ -11,4 +11,5 @@ pub mod ledger;
 pub mod method;
 pub mod plan;
 pub mod state;
+pub mod text;
 pub mod time;

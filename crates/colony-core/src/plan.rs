@@ -65,6 +65,9 @@ pub struct TaskPlan {
     pub always_run: bool,
     /// Runs again on resume and restart even if it completed.
     pub allow_start_if_completed: bool,
+    /// How long its artifacts are kept; `None` as long as the server says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts_kept: Option<Duration>,
 }
 
 /// Where a route leads (`job-definitions` 6.4).

@@ -3,6 +3,8 @@
 //! Time is UTC in whole milliseconds, the precision that the Runs API shows (`foreman-api` 1.5) and
 //! that both databases hold exactly.
 
+mod steady;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use steady::{MachineTime, SteadyClock, TimeShift, TimeSource};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -83,11 +87,28 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// By how much the wall clock was set since this clock followed it. None when it was not, and
+    /// always of a clock that shows the wall clock itself.
+    fn look_at_wall(&self) -> Option<TimeShift> {
+        None
+    }
+
+    /// Follows the wall clock by so much, once what depends on this clock was moved.
+    fn follow(&self, _shift: TimeShift) {}
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    fn look_at_wall(&self) -> Option<TimeShift> {
+        (**self).look_at_wall()
+    }
+
+    fn follow(&self, shift: TimeShift) {
+        (**self).follow(shift);
     }
 }
 

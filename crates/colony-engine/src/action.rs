@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use colony_core::id::{AttemptRef, RequestId, RunId, TaskId};
 use colony_core::time::Timestamp;
-use colony_wire::QueenMessage;
 
 use crate::engine::Engine;
 use crate::event::RunEventKind;
@@ -87,9 +86,7 @@ impl Actions {
             }
         }
         for (holder, attempt, reason) in self.stops {
-            engine
-                .ants
-                .send(&holder, QueenMessage::Cancel { attempt, reason });
+            engine.ants.stop(&holder, attempt, reason);
         }
     }
 }

@@ -21,8 +21,10 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
 use crate::order::TIMEOUT_GRACE;
+use crate::tags;
 
 /// Applies `event` to a run. An event that does not fit changes nothing: it came late or twice.
+/// False then, and when there is no such run.
 pub(crate) fn advance(
     tx: &mut Tx<'_>,
     engine: &Engine,
@@ -30,9 +32,9 @@ pub(crate) fn advance(
     event: Event,
     now: Timestamp,
     actions: &mut Actions,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     let Some(before) = job_run::lock_job_run(tx, run_id)? else {
-        return Ok(());
+        return Ok(false);
     };
     advance_locked(tx, engine, &before, event, now, actions)
 }
@@ -45,8 +47,9 @@ pub(crate) fn advance_locked(
     event: Event,
     now: Timestamp,
     actions: &mut Actions,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     let compiled = engine.definitions.load(tx, before.definition_id)?;
+    check_current(&compiled.plan, before)?;
     let decision = job::apply(
         &compiled.plan,
         before.run.clone(),
@@ -58,7 +61,7 @@ pub(crate) fn advance_locked(
         Ok(decision) => decision,
         Err(refused) => {
             tracing::debug!(run.id = %before.run_id, "{refused}");
-            return Ok(());
+            return Ok(false);
         }
     };
     let task_ids = job_run::save_job_run(
@@ -87,7 +90,26 @@ pub(crate) fn advance_locked(
     }
     advance.copy_reused(|name| task_ids.get(name).copied())?;
     actions.note_change(engine, before.run_id, task_ids);
-    Ok(())
+    Ok(true)
+}
+
+/// The end of an attempt whose lease was current must move its run, or nothing ever will.
+pub(crate) fn expect_moved(moved: bool, before: &JobRunRow, task: &str) -> Result<(), EngineError> {
+    if moved || before.run.phase == Phase::Ended {
+        return Ok(());
+    }
+    let message = format!("an attempt of task {task} has ended, but the run does not wait for it");
+    Err(EngineError::Invalid(message))
+}
+
+/// A run whose task is not in its definition can go nowhere.
+fn check_current(plan: &Plan, before: &JobRunRow) -> Result<(), EngineError> {
+    match &before.run.current {
+        Some(name) if plan.task(name).is_none() => Err(EngineError::Invalid(format!(
+            "its definition has no task {name}, which it is at"
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What the Jobs API shows of the run.
@@ -124,7 +146,7 @@ struct Advance<'a, 'tx> {
     actions: &'a mut Actions,
 }
 
-impl Advance<'_, '_> {
+impl<'a> Advance<'a, '_> {
     fn perform(
         &mut self,
         effect: Effect,
@@ -134,7 +156,9 @@ impl Advance<'_, '_> {
         match effect {
             Effect::Offer { task } => {
                 if let (Some(task_id), Some(control)) = (id_of(&task), self.control(&task)) {
-                    let (ready, method) = (self.ready_task(task_id, control), control.method);
+                    let queue = tags::queue_in_run(self.tx, self.engine, self.before, control)?;
+                    let (ready, method) =
+                        (self.ready_task(task_id, control, queue), control.method);
                     dispatch::offer_task(self.tx, &ready)?;
                     match method {
                         Method::Worker => self.actions.offer = true,
@@ -199,9 +223,9 @@ impl Advance<'_, '_> {
         Ok(())
     }
 
-    fn ready_task(&self, task_id: TaskId, control: &TaskPlan) -> ReadyTask {
+    fn ready_task(&self, task_id: TaskId, control: &TaskPlan, queue: String) -> ReadyTask {
         ReadyTask {
-            queue: queue_of(control),
+            queue,
             rank: self.before.rank,
             task_id,
             run_id: self.before.run_id,
@@ -210,7 +234,7 @@ impl Advance<'_, '_> {
         }
     }
 
-    fn control(&self, name: &str) -> Option<&TaskPlan> {
+    fn control(&self, name: &str) -> Option<&'a TaskPlan> {
         self.plan.task(name)
     }
 

@@ -3,21 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use colony_core::id::AttemptRef;
+use colony_core::id::{AttemptRef, RequestId};
 use colony_core::job::Event;
 use colony_core::method::Method;
+use colony_core::text::{code_point, control_in_name};
 use colony_store::dispatch::{self, EndedAttempt, Lease};
-use colony_wire::{AntMessage, Hello, LogChunk, QueenMessage};
+use colony_store::{StoreError, job_run};
+use colony_wire::{AntMessage, Hello, LogChunk, Order, QueenMessage};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::action::Actions;
-use crate::advance::advance;
+use crate::advance::{advance_locked, expect_moved};
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::isolate::Subject;
 
 /// Reports being stored at once per ant; more make the ant wait.
 const REPORTS_IN_FLIGHT_MAX: usize = 1024;
+
+/// Why an attempt is stopped by the answer to a heartbeat.
+const ASKED_AGAIN: &str = "its job or its time is over";
 
 /// The two directions to an ant.
 pub struct AntLink {
@@ -33,8 +40,34 @@ pub struct AntLink {
 struct Session {
     hello: Hello,
     to_ant: mpsc::Sender<QueenMessage>,
-    running: BTreeMap<AttemptRef, colony_core::id::RequestId>,
+    running: BTreeMap<AttemptRef, Assigned>,
+    /// Stops of attempts that are leased but not known here yet, and why. Of those that are over
+    /// some stay.
+    early_stops: BTreeMap<AttemptRef, String>,
     embedded: bool,
+}
+
+/// An attempt that is with an ant, or about to be.
+struct Assigned {
+    request_id: RequestId,
+    /// Its order was sent: a stop may follow.
+    started: bool,
+    /// Why it is not to start at all.
+    stop: Option<String>,
+}
+
+/// Early stops that are kept for an ant.
+const EARLY_STOPS_MAX: usize = 1024;
+
+/// What became of an order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It is on its way.
+    Started,
+    /// Someone asked meanwhile to stop it.
+    Stopped,
+    /// The ant is gone or does not listen.
+    Gone,
 }
 
 /// An ant as the dispatcher sees it.
@@ -59,8 +92,10 @@ impl AntRoom {
                 .all(|tag| self.has_tag(tag))
     }
 
+    /// An ant with the tag `*` takes tasks with any.
     fn has_tag(&self, tag: &str) -> bool {
-        self.tags.iter().any(|own| own.eq_ignore_ascii_case(tag))
+        let fits = |own: &String| own == "*" || own.eq_ignore_ascii_case(tag);
+        self.tags.iter().any(fits)
     }
 }
 
@@ -96,31 +131,76 @@ impl Ants {
     }
 
     /// Notes that an attempt is with an ant, and sends it the message. False when it is gone.
-    pub(crate) fn assign(
-        &self,
-        holder: &str,
-        attempt: AttemptRef,
-        request_id: colony_core::id::RequestId,
-    ) -> bool {
+    pub(crate) fn assign(&self, holder: &str, attempt: AttemptRef, request_id: RequestId) -> bool {
         let mut sessions = self.lock();
         let Some(session) = sessions.get_mut(holder) else {
             return false;
         };
-        session.running.insert(attempt, request_id);
+        let assigned = Assigned {
+            request_id,
+            started: false,
+            stop: session.early_stops.remove(&attempt),
+        };
+        session.running.insert(attempt, assigned);
         true
     }
 
-    /// The attempt is no longer with the ant. Gives the request that it was part of.
-    pub(crate) fn release(
-        &self,
-        holder: &str,
-        attempt: AttemptRef,
-    ) -> Option<colony_core::id::RequestId> {
-        self.lock().get_mut(holder)?.running.remove(&attempt)
+    /// Sends the order of an assigned attempt, unless it was stopped meanwhile. `before` is called
+    /// before it is on its way.
+    pub(crate) fn start(&self, holder: &str, order: Box<Order>, before: impl FnOnce()) -> Sent {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(holder) else {
+            return Sent::Gone;
+        };
+        if let Some(assigned) = session.running.get_mut(&order.attempt) {
+            if assigned.stop.is_some() {
+                return Sent::Stopped;
+            }
+            assigned.started = true;
+        }
+        before();
+        match session.to_ant.try_send(QueenMessage::Start(order)) {
+            Ok(()) => Sent::Started,
+            Err(_) => Sent::Gone,
+        }
     }
 
-    fn request_of(&self, holder: &str, attempt: AttemptRef) -> Option<colony_core::id::RequestId> {
-        self.lock().get(holder)?.running.get(&attempt).copied()
+    /// Tells an ant to stop an attempt. One whose order was not sent yet will not start.
+    pub(crate) fn stop(&self, holder: &str, attempt: AttemptRef, reason: String) {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(holder) else {
+            return;
+        };
+        match session.running.get_mut(&attempt) {
+            Some(assigned) if !assigned.started => {
+                assigned.stop = Some(reason);
+                return;
+            }
+            Some(_) => {}
+            // About to be assigned, or running since before this link was opened.
+            None => {
+                session.early_stops.insert(attempt, reason.clone());
+                if session.early_stops.len() > EARLY_STOPS_MAX {
+                    session.early_stops.pop_first();
+                }
+            }
+        }
+        // When the ant does not listen, the answer to its next heartbeat says it again.
+        let cancel = QueenMessage::Cancel { attempt, reason };
+        let _ = session.to_ant.try_send(cancel);
+    }
+
+    /// The attempt is no longer with the ant. Gives the request that it was part of.
+    pub(crate) fn release(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
+        let mut sessions = self.lock();
+        let released = sessions.get_mut(holder)?.running.remove(&attempt);
+        released.map(|assigned| assigned.request_id)
+    }
+
+    fn request_of(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
+        let sessions = self.lock();
+        let assigned = sessions.get(holder)?.running.get(&attempt)?;
+        Some(assigned.request_id)
     }
 
     /// Sends a message to an ant. False when it is gone or does not listen.
@@ -171,6 +251,7 @@ impl Engine {
             let message = format!("the ant speaks version {theirs}, this queen {ours}");
             return Err(EngineError::Invalid(message));
         }
+        check_hello(&hello)?;
         let ant_id = hello.ant_id.clone();
         self.arrive(hello, &link).await?;
         let reports = Arc::new(Semaphore::new(REPORTS_IN_FLIGHT_MAX));
@@ -189,12 +270,20 @@ impl Engine {
         let ant_id = hello.ant_id.clone();
         tracing::info!(ant.id = %ant_id, ant.capacity = hello.capacity, "ant connected");
         let running: BTreeSet<AttemptRef> = hello.running.iter().copied().collect();
-        self.lose_leases(&ant_id, &running).await?;
+        let mut backoff = Backoff::new("arrival");
+        while let Err(error) = self.lose_leases(&ant_id, &running).await {
+            if !error.is_unavailable() || self.store.is_taken_over() {
+                return Err(error);
+            }
+            tracing::error!(ant.id = %ant_id, "failed to take back leases of an ant: {error}");
+            backoff.pause().await;
+        }
         let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
         let session = Session {
             hello,
             to_ant: link.to_ant.clone(),
             running: BTreeMap::new(),
+            early_stops: BTreeMap::new(),
             embedded: link.embedded,
         };
         self.ants.lock().insert(ant_id.clone(), session);
@@ -229,9 +318,8 @@ impl Engine {
             }
             AntMessage::GiveBack { attempt } => {
                 self.ants.release(ant_id, attempt);
-                if let Err(error) = self.give_back(attempt, "given back by its ant").await {
-                    tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
-                }
+                self.give_back_surely(attempt, "given back by its ant")
+                    .await;
             }
         }
     }
@@ -252,10 +340,19 @@ impl Engine {
         let expires_at = self.now().after(self.settings.lease_duration);
         let renewed = self
             .store
-            .write(move |tx| dispatch::renew_leases(tx, &running, expires_at))
+            .write(move |tx| {
+                let lost = dispatch::renew_leases(tx, &running, expires_at)?;
+                Ok::<_, StoreError>((lost, dispatch::stops_of(tx, &running)?))
+            })
             .await;
         match renewed {
-            Ok(lost) => {
+            Ok((lost, stops)) => {
+                for attempt in stops {
+                    // It may have been lost on its way.
+                    let reason = ASKED_AGAIN.to_owned();
+                    self.ants
+                        .send(ant_id, QueenMessage::Cancel { attempt, reason });
+                }
                 for attempt in lost {
                     self.ants.release(ant_id, attempt);
                     self.live_logs.forget(attempt);
@@ -286,6 +383,28 @@ impl Engine {
         Ok(())
     }
 
+    /// As [`Engine::give_back`], as often as it takes: once the ant has forgotten the attempt,
+    /// nobody else ends its lease but its expiry, which counts as a loss.
+    pub(crate) async fn give_back_surely(&self, attempt: AttemptRef, message: &'static str) {
+        let Err(error) = self.give_back(attempt, message).await else {
+            return;
+        };
+        tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
+        let engine = self.clone();
+        // The ant has more to say meanwhile.
+        tokio::spawn(async move {
+            let mut backoff = Backoff::new("give back");
+            let mut failed = Err(error);
+            while let Err(error) = &failed
+                && error.is_unavailable()
+                && !engine.store.is_taken_over()
+            {
+                backoff.pause().await;
+                failed = engine.give_back(attempt, message).await;
+            }
+        });
+    }
+
     /// Ends a lease whose attempt nobody works on, through nobody's fault: the task is offered
     /// again at once.
     pub(crate) async fn give_back(
@@ -296,9 +415,9 @@ impl Engine {
         let engine = self.clone();
         let now = self.now();
         let actions = self
-            .store
-            .write(move |tx| {
+            .round(move |tx, focus| {
                 let mut actions = Actions::default();
+                focus.on(tx, Subject::Task(attempt.task_id))?;
                 let Some(lease) = dispatch::end_lease(tx, attempt)? else {
                     return Ok(actions);
                 };
@@ -309,11 +428,23 @@ impl Engine {
                     message,
                 };
                 lost.store(tx, &engine, now, &mut actions)?;
-                Ok::<_, EngineError>(actions)
+                Ok(actions)
             })
             .await?;
         actions.carry_out(self);
         Ok(())
+    }
+}
+
+/// What an ant says of itself is stored with each of its tasks.
+fn check_hello(hello: &Hello) -> Result<(), EngineError> {
+    let mut texts = [&hello.ant_id, &hello.host].into_iter().chain(&hello.tags);
+    match texts.find_map(|text| control_in_name(text)) {
+        None => Ok(()),
+        Some(letter) => Err(EngineError::Invalid(format!(
+            "the id, host or a tag of the ant holds the control character {}",
+            code_point(letter)
+        ))),
     }
 }
 
@@ -335,10 +466,11 @@ impl Lost {
         actions: &mut Actions,
     ) -> Result<(), EngineError> {
         let run_id = self.lease.run_id;
-        let Some(task) = colony_store::job_run::task_name(tx, run_id, self.lease.attempt.task_id)?
-        else {
-            return Ok(());
-        };
+        let before = job_run::lock_job_run(tx, run_id)?;
+        let before = before.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
+        let id = self.lease.attempt.task_id;
+        let task = before.task_name(id);
+        let task = task.ok_or_else(|| EngineError::not_found("task of a job", id))?;
         let ended = EndedAttempt {
             lease: self.lease,
             retry: 0,
@@ -351,10 +483,98 @@ impl Lost {
         actions.ended.push(ended.lease.attempt);
         let message = self.message.to_owned();
         let event = Event::AttemptLost {
-            task,
+            task: task.clone(),
             counts: self.counts,
             message,
         };
-        advance(tx, engine, run_id, event, now, actions)
+        let moved = advance_locked(tx, engine, &before, event, now, actions)?;
+        expect_moved(moved, &before, &task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colony_core::id::{Epoch, TaskId};
+
+    fn ants() -> (Ants, mpsc::Receiver<QueenMessage>) {
+        let (to_ant, from_queen) = mpsc::channel(8);
+        let hello = Hello {
+            version: colony_wire::VERSION,
+            ant_id: "ant".to_owned(),
+            host: String::new(),
+            methods: Vec::new(),
+            tags: Vec::new(),
+            capacity: 1,
+            running: Vec::new(),
+        };
+        let session = Session {
+            hello,
+            to_ant,
+            running: BTreeMap::new(),
+            early_stops: BTreeMap::new(),
+            embedded: true,
+        };
+        let ants = Ants::default();
+        ants.lock().insert("ant".to_owned(), session);
+        (ants, from_queen)
+    }
+
+    fn order() -> Box<Order> {
+        Box::new(Order {
+            attempt: AttemptRef {
+                task_id: TaskId::new(uuid::Uuid::from_u128(1)),
+                epoch: Epoch(1),
+            },
+            request_id: request(),
+            job_type: String::new(),
+            task_type: String::new(),
+            method: Method::Shell,
+            phases: colony_wire::Phases::default(),
+            environment: colony_wire::Environment::default(),
+            working_dir: None,
+            timeout_ms: 1,
+            artifacts: colony_wire::ArtifactRules::default(),
+            dependencies: Vec::new(),
+            report_stdout: false,
+            secrets: Vec::new(),
+        })
+    }
+
+    fn request() -> RequestId {
+        RequestId::new(uuid::Uuid::from_u128(2))
+    }
+
+    #[test]
+    fn a_stop_that_overtakes_the_order_is_kept() {
+        for stop_first in [true, false] {
+            let (ants, _from_queen) = ants();
+            let attempt = order().attempt;
+            let stop = || ants.stop("ant", attempt, "cancelled".to_owned());
+            if stop_first {
+                stop();
+            }
+            assert!(ants.assign("ant", attempt, request()));
+            if !stop_first {
+                stop();
+            }
+            let told = std::cell::Cell::new(false);
+            assert_eq!(ants.start("ant", order(), || told.set(true)), Sent::Stopped);
+            assert!(!told.get());
+        }
+    }
+
+    #[test]
+    fn a_stop_after_the_order_follows_it() {
+        let (ants, mut from_queen) = ants();
+        let attempt = order().attempt;
+        assert!(ants.assign("ant", attempt, request()));
+        assert_eq!(ants.start("ant", order(), || {}), Sent::Started);
+        ants.stop("ant", attempt, "cancelled".to_owned());
+        assert!(matches!(from_queen.try_recv(), Ok(QueenMessage::Start(_))));
+        assert!(matches!(
+            from_queen.try_recv(),
+            Ok(QueenMessage::Cancel { .. })
+        ));
     }
 }

@@ -13,16 +13,42 @@ use crate::action::Actions;
 use crate::advance::advance;
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
+use crate::isolate::Subject;
 use crate::query::own_request;
 
 impl Engine {
     /// Cancels a request: one that waits at once, one that runs by stopping its attempt. Nothing
-    /// happens to a finished one.
+    /// happens to a finished one. One whose rows cannot be read ends FAILED.
     ///
     /// # Errors
     ///
     /// [`EngineError::NotFound`].
     pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
+        match self.try_cancel(caller, id).await {
+            Err(error) if error.is_about_rows() => self.cancel_unreadable(caller, id, error).await,
+            cancelled => cancelled,
+        }
+    }
+
+    async fn cancel_unreadable(
+        &self,
+        caller: &Caller,
+        name: &str,
+        error: EngineError,
+    ) -> Result<(), EngineError> {
+        let Ok(id) = name.parse::<RequestId>() else {
+            return Err(error);
+        };
+        let owner = self.store.read(move |tx| request::owner(tx, id)).await?;
+        match owner {
+            Some(org_id) if org_id == caller.org_id => {
+                self.give_up(Subject::Request(id), &error).await
+            }
+            Some(_) | None => Err(error),
+        }
+    }
+
+    async fn try_cancel(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
         let (engine, caller, name) = (self.clone(), caller.clone(), id.to_owned());
         let now = self.now();
         let actions = self
@@ -65,7 +91,8 @@ impl Engine {
             actions.events.push((request.id, event));
             return Ok(());
         };
-        advance(tx, self, run_id, Event::CancelAsked, now, actions)
+        advance(tx, self, run_id, Event::CancelAsked, now, actions)?;
+        Ok(())
     }
 }
 

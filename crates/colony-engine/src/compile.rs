@@ -113,7 +113,8 @@ fn plan(definition: &Definition) -> Result<Plan, EngineError> {
 
 /// The control flow of one task, as written or as rendered for a run.
 pub(crate) fn task_plan(definition: &Definition, task: &Task) -> TaskPlan {
-    let mut tags: Vec<String> = task.tags.iter().map(|tag| tag.to_lowercase()).collect();
+    // Already lower case, but for templates, whose words are names.
+    let mut tags = task.tags.clone();
     tags.sort();
     tags.dedup();
     TaskPlan {
@@ -130,6 +131,8 @@ pub(crate) fn task_plan(definition: &Definition, task: &Task) -> TaskPlan {
         allow_failure: task.allow_failure,
         always_run: task.always_run,
         allow_start_if_completed: task.allow_start_if_completed,
+        artifacts_kept: (task.artifacts.as_ref())
+            .and_then(|artifacts| set(artifacts.expires_after)),
     }
 }
 

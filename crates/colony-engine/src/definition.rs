@@ -144,7 +144,8 @@ impl Engine {
             .await
     }
 
-    /// One page of the newest, undeleted definitions.
+    /// One page of the newest, undeleted definitions. One that this version cannot compile is left
+    /// out: it must not hide the others.
     ///
     /// # Errors
     ///
@@ -159,11 +160,18 @@ impl Engine {
         self.store
             .read(move |tx| {
                 let page = definition::list_definitions(tx, &query)?;
-                let rows = page.rows.into_iter().map(|row| engine.current(tx, row));
-                Ok(Page {
-                    rows: rows.collect::<Result<_, EngineError>>()?,
-                    total: page.total,
-                })
+                let mut rows = Vec::with_capacity(page.rows.len());
+                for row in page.rows {
+                    let id = row.id;
+                    match engine.current(tx, row) {
+                        Err(error) if error.is_about_rows() => {
+                            tracing::error!(definition.id = %id, "left out of a list: {error}");
+                        }
+                        compiled => rows.push(compiled?),
+                    }
+                }
+                let total = page.total;
+                Ok(Page { rows, total })
             })
             .await
     }

@@ -1,17 +1,19 @@
 //! Leasing ready tasks to ants that have room, and sending them their orders.
 
-use colony_core::job::AttemptEnd;
+use colony_core::job::{AttemptEnd, EndStatus};
 use colony_core::time::Timestamp;
 use colony_store::Tx;
 use colony_store::dispatch::{self, ClaimTasks, Lease};
-use colony_wire::QueenMessage;
 
 use crate::action::Actions;
-use crate::ant::AntRoom;
+use crate::ant::{AntRoom, Sent};
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::isolate::{Focus, Subject};
 use crate::order::{Prepared, TaskInput};
+use crate::report::end_attempt;
 
 /// Tasks leased in one transaction.
 const BATCH: u32 = 64;
@@ -23,15 +25,14 @@ pub(crate) async fn lease_ready(engine: &Engine) -> Result<(), EngineError> {
     }
     let inside = engine.clone();
     let claimed = engine
-        .store
-        .write(move |tx| room.claim(tx, &inside))
+        .round(move |tx, focus| room.claim(tx, &inside, focus))
         .await?;
     send_all(engine, claimed);
     Ok(())
 }
 
 /// A leased task, and what its rendering needs.
-pub(crate) type Claimed = (Lease, Option<TaskInput>);
+pub(crate) type Claimed = (Lease, TaskInput);
 
 /// The ants that have room, and since when that is known.
 pub(crate) struct Room {
@@ -56,27 +57,31 @@ impl Room {
         &self,
         tx: &mut Tx<'_>,
         engine: &Engine,
+        focus: &Focus,
     ) -> Result<Vec<Claimed>, EngineError> {
         let mut claimed = Vec::new();
         let mut rooms = self.ants.clone();
+        focus.off(tx)?;
         for queue in dispatch::ready_queues(tx)? {
             while let Some((holder, host, limit)) = pick(&mut rooms, &queue) {
                 let claim = ClaimTasks {
                     queue: queue.clone(),
-                    limit,
                     holder,
                     host,
                     now: self.now,
                     expires_at: self.now.after(engine.settings.lease_duration),
                 };
-                let leases = dispatch::claim_tasks(tx, &claim)?;
-                let taken = leases.len();
+                let ready = dispatch::first_tasks(tx, &claim.queue, limit)?;
+                let taken = ready.len();
                 give_back_room(&mut rooms, &claim.holder, limit, taken);
-                for lease in leases {
+                for ready in ready {
+                    focus.on(tx, Subject::Run(ready.run_id))?;
+                    let lease = dispatch::claim_task(tx, &claim, &ready)?;
                     let task_id = lease.attempt.task_id;
                     let input = TaskInput::load(tx, engine, lease.run_id, task_id)?;
                     claimed.push((lease, input));
                 }
+                focus.off(tx)?;
                 if taken < usize::try_from(limit).unwrap_or(usize::MAX) {
                     break;
                 }
@@ -121,11 +126,7 @@ fn give_back_room(rooms: &mut [AntRoom], holder: &str, limit: u32, taken: usize)
 }
 
 /// Renders a leased task and sends it to its ant. Rendering may take its time: others go first.
-fn send(engine: &Engine, lease: Lease, input: Option<TaskInput>) {
-    let Some(input) = input else {
-        tracing::error!(task.id = %lease.attempt.task_id, "a leased task has no job run");
-        return;
-    };
+fn send(engine: &Engine, lease: Lease, input: TaskInput) {
     if !engine
         .ants
         .assign(&lease.holder, lease.attempt, input.request_id())
@@ -140,7 +141,8 @@ fn send(engine: &Engine, lease: Lease, input: Option<TaskInput>) {
                 if let Some(control) = rendered.changed_control()
                     && let Err(error) = engine.note_control(&lease, control.clone()).await
                 {
-                    tracing::error!("failed to note a rendered task: {error}");
+                    // Not started by rules that are not stored.
+                    return engine.end_unsent(&lease, &error).await;
                 }
                 let order = Box::new(input.order(lease.attempt, *rendered));
                 let event = RunEventKind::TaskStarted {
@@ -148,9 +150,18 @@ fn send(engine: &Engine, lease: Lease, input: Option<TaskInput>) {
                     attempt: lease.attempt,
                     retry: input.retry(),
                 };
-                engine.tell(input.request_id(), event);
-                if !engine.ants.send(&lease.holder, QueenMessage::Start(order)) {
-                    spawn_give_back(&engine, &lease);
+                let tell = || engine.tell(input.request_id(), event);
+                match engine.ants.start(&lease.holder, order, tell) {
+                    Sent::Started => {}
+                    Sent::Stopped => {
+                        let message = "attempt was stopped before it started";
+                        let end = AttemptEnd {
+                            status: EndStatus::Cancelled,
+                            ..AttemptEnd::failed("", message)
+                        };
+                        engine.end_without_ant(&lease, end).await;
+                    }
+                    Sent::Gone => spawn_give_back(&engine, &lease),
                 }
             }
             Prepared::Ended(end) => engine.end_without_ant(&lease, end).await,
@@ -162,9 +173,7 @@ fn spawn_give_back(engine: &Engine, lease: &Lease) {
     let (engine, attempt) = (engine.clone(), lease.attempt);
     engine.ants.release(&lease.holder, attempt);
     tokio::spawn(async move {
-        if let Err(error) = engine.give_back(attempt, "its ant was gone").await {
-            tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
-        }
+        engine.give_back_surely(attempt, "its ant was gone").await;
     });
 }
 
@@ -172,28 +181,46 @@ impl Engine {
     /// A leased task that no ant needs to see: skipped, or impossible.
     async fn end_without_ant(&self, lease: &Lease, end: AttemptEnd) {
         self.ants.release(&lease.holder, lease.attempt);
-        let (engine, now) = (self.clone(), self.now());
-        let attempt = lease.attempt;
-        let stored = self
-            .store
-            .write(move |tx: &mut Tx<'_>| {
-                let mut actions = Actions::default();
-                crate::report::end_attempt(
-                    tx,
-                    &engine,
-                    attempt,
-                    end.clone(),
-                    None,
-                    now,
-                    &mut actions,
-                )?;
-                Ok::<_, EngineError>(actions)
-            })
-            .await;
+        let mut backoff = Backoff::new("end without ant");
+        let mut stored = self.store_end(lease, &end).await;
         self.nudges.dispatcher.notify_one();
+        while let Err(error) = &stored
+            && error.is_unavailable()
+            && !self.store.is_taken_over()
+        {
+            tracing::error!("failed to end a task: {error}");
+            backoff.pause().await;
+            stored = self.store_end(lease, &end).await;
+        }
         match stored {
             Ok(actions) => actions.carry_out(self),
+            // Its lease runs out.
             Err(error) => tracing::error!("failed to end a task: {error}"),
         }
+    }
+
+    /// A leased task that could not be sent: it is offered again, or its run ends when it is to
+    /// blame itself.
+    async fn end_unsent(&self, lease: &Lease, error: &EngineError) {
+        tracing::error!(task.id = %lease.attempt.task_id, "failed to note a rendered task: {error}");
+        if !error.is_about_rows() {
+            return spawn_give_back(self, lease);
+        }
+        self.ants.release(&lease.holder, lease.attempt);
+        if let Err(error) = self.give_up(Subject::Run(lease.run_id), error).await {
+            tracing::error!("failed to give up a run: {error}");
+        }
+    }
+
+    async fn store_end(&self, lease: &Lease, end: &AttemptEnd) -> Result<Actions, EngineError> {
+        let (engine, now, end) = (self.clone(), self.now(), end.clone());
+        let (attempt, run_id) = (lease.attempt, lease.run_id);
+        self.round(move |tx: &mut Tx<'_>, focus| {
+            focus.on(tx, Subject::Run(run_id))?;
+            let mut actions = Actions::default();
+            end_attempt(tx, &engine, attempt, end.clone(), None, now, &mut actions)?;
+            Ok(actions)
+        })
+        .await
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::ant::Ants;
 use crate::compile::Definitions;
 use crate::event::{RunEvent, RunEventKind};
+use crate::jump::Follower;
 use crate::ledger::Signals;
 use crate::log::LiveLogs;
 use crate::nudge::Nudges;
@@ -98,6 +99,7 @@ pub struct Engine {
     pub(crate) ants: Arc<Ants>,
     pub(crate) live_logs: Arc<LiveLogs>,
     pub(crate) waiters: Arc<Waiters>,
+    pub(crate) follower: Arc<Follower>,
     /// Who waits at the Runs API, once it is served.
     ledger: Arc<OnceLock<Signals>>,
     rng: Arc<Mutex<StdRng>>,
@@ -108,7 +110,9 @@ impl Engine {
     /// An engine at rest. Nothing is scheduled before [`Engine::start`].
     pub fn new(parts: EngineParts) -> Self {
         let (events, _) = broadcast::channel(EVENTS_BUFFERED);
+        let (store, clock) = (parts.store.clone(), Arc::clone(&parts.clock));
         Self {
+            follower: Arc::new(Follower::new(store, clock, Arc::clone(&parts.ids))),
             store: parts.store,
             objects: parts.objects,
             clock: parts.clock,

@@ -39,6 +39,24 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether the rows at hand are to blame, not the database as a whole: others can be served.
+    pub(crate) fn is_about_rows(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_about_rows(),
+            Self::Objects(_) => false,
+            Self::NotFound { .. }
+            | Self::Invalid(_)
+            | Self::InvalidDefinition(_)
+            | Self::Conflict(_)
+            | Self::KeyTaken { .. } => true,
+        }
+    }
+
+    /// Whether the database as a whole is to blame: the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+
     pub(crate) fn not_found(kind: &'static str, name: impl std::fmt::Display) -> Self {
         Self::NotFound {
             kind,

@@ -27,7 +27,7 @@ mod work;
 pub use change::{ChangeTask, RunChange, TaskChange};
 pub use claim::{Claim, ClaimedTask};
 pub use colony_store::Page;
-pub use colony_store::ledger::data::{DataQuery, DataSort};
+pub use colony_store::ledger::data::{DataQuery, DataSort, FoundData};
 pub use colony_store::ledger::key::KeyRow;
 pub use colony_store::ledger::list::{LedgerList, SortBy};
 pub use colony_store::ledger::{DataRow, RunRow, TaskRow};

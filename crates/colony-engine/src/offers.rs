@@ -1,8 +1,6 @@
 //! The offers loop: renders ready job tasks of method WORKER and puts them where workers claim
 //! them.
 
-use std::time::Duration;
-
 use colony_core::id::{RunId, TaskId};
 use colony_core::job::AttemptEnd;
 use colony_core::time::Timestamp;
@@ -11,26 +9,31 @@ use colony_store::ledger::offer::Offer;
 use colony_store::{Tx, job_run, worker_task};
 
 use crate::action::Actions;
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::isolate::Subject;
 use crate::order::{Prepared, Rendered, TaskInput, WorkerOffer};
 use crate::report::end_attempt;
 
 /// Tasks rendered between two looks.
 const BATCH: u32 = 64;
-/// Pause after a failure of the database.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// Who holds the lease of a task that ends without being offered.
 const QUEEN: &str = "queen";
 
 pub(crate) async fn run(engine: Engine) {
+    let mut backoff = Backoff::new("offers");
     loop {
-        match offer_ready(&engine).await {
+        let offered = offer_ready(&engine).await;
+        if offered.is_ok() {
+            backoff.reset();
+        }
+        match offered {
             Ok(0) => engine.nudges.offers.notified().await,
             Ok(_) => {}
             Err(error) => {
                 tracing::error!("failed to offer tasks to workers: {error}");
-                tokio::time::sleep(FAILURE_PAUSE).await;
+                backoff.pause().await;
             }
         }
     }
@@ -46,20 +49,21 @@ struct Step {
 enum Outcome {
     Offered(Box<(WorkerOffer, Rendered)>),
     Ended(AttemptEnd),
-    /// It is part of no job any more.
-    Orphan,
 }
 
 /// Offers the first ready tasks. Returns how many there were.
 async fn offer_ready(engine: &Engine) -> Result<usize, EngineError> {
     let inside = engine.clone();
-    let loaded: Vec<(ReadyTask, Option<TaskInput>)> = engine
+    let loaded: Vec<(ReadyTask, Result<TaskInput, EngineError>)> = engine
         .store
         .read(move |tx| {
             let mut loaded = Vec::new();
             for ready in worker_task::ready_tasks(tx, BATCH)? {
-                let input = TaskInput::load(tx, &inside, ready.run_id, ready.task_id)?;
-                loaded.push((ready, input));
+                match TaskInput::load(tx, &inside, ready.run_id, ready.task_id) {
+                    // Reading goes on after a row that cannot be read.
+                    Err(error) if error.is_about_rows() => loaded.push((ready, Err(error))),
+                    input => loaded.push((ready, Ok(input?))),
+                }
             }
             Ok::<_, EngineError>(loaded)
         })
@@ -68,19 +72,22 @@ async fn offer_ready(engine: &Engine) -> Result<usize, EngineError> {
     if count == 0 {
         return Ok(0);
     }
-    let steps: Vec<Step> = loaded
-        .into_iter()
-        .map(|(ready, input)| step(engine, ready, input))
-        .collect();
+    let mut steps = Vec::with_capacity(count);
+    for (ready, input) in loaded {
+        match input {
+            Ok(input) => steps.push(step(engine, ready, &input)),
+            Err(error) => engine.give_up(Subject::Task(ready.task_id), &error).await?,
+        }
+    }
     let (inside, now) = (engine.clone(), engine.now());
     let (actions, offered) = engine
-        .store
-        .write(move |tx| {
+        .round(move |tx, focus| {
             let (mut actions, mut offered) = (Actions::default(), Vec::new());
             for step in &steps {
+                focus.on(tx, Subject::Task(step.ready.task_id))?;
                 offered.extend(step.store(tx, &inside, now, &mut actions)?);
             }
-            Ok::<_, EngineError>((actions, offered))
+            Ok((actions, offered))
         })
         .await?;
     actions.carry_out(engine);
@@ -92,14 +99,7 @@ async fn offer_ready(engine: &Engine) -> Result<usize, EngineError> {
     Ok(count)
 }
 
-fn step(engine: &Engine, ready: ReadyTask, input: Option<TaskInput>) -> Step {
-    let Some(input) = input else {
-        return Step {
-            ready,
-            name: String::new(),
-            outcome: Outcome::Orphan,
-        };
-    };
+fn step(engine: &Engine, ready: ReadyTask, input: &TaskInput) -> Step {
     let outcome = match input.prepare(engine) {
         Prepared::Rendered(rendered) => {
             let offer = input.offer(&ready, &rendered);
@@ -150,7 +150,6 @@ impl Step {
                 self.end(tx, engine, end, now, actions)?;
                 Ok(None)
             }
-            Outcome::Orphan => Ok(None),
         }
     }
 
@@ -165,7 +164,6 @@ impl Step {
     ) -> Result<(), EngineError> {
         let claim = ClaimTasks {
             queue: self.ready.queue.clone(),
-            limit: 1,
             holder: QUEEN.to_owned(),
             host: String::new(),
             now,

@@ -1,6 +1,7 @@
 //! From a ready task to what an ant or worker is asked to do: data, templates, dependencies.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use colony_core::time::Timestamp;
 use colony_spec::Task;
 use colony_spec::data::{Attempt, BuiltIns, Layers};
 use colony_spec::model::Variables;
+use colony_spec::not_yet::fan_out_refusal;
 use colony_spec::render::{Except, Outside, Renderer};
 use colony_store::Tx;
 use colony_store::artifact::{self, ArtifactRow, Content};
@@ -27,8 +29,10 @@ use rand::RngExt as _;
 use serde_json::Value;
 
 use crate::compile::{Compiled, task_plan};
+use crate::derived;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::tags;
 
 /// The queen waits this much longer than the ant before it calls a task timed out
 /// (`job-definitions` 7.3).
@@ -48,10 +52,25 @@ impl JobData {
         compiled: &Compiled,
     ) -> Result<Self, EngineError> {
         let now = engine.now();
-        let mut layers = layers(request, compiled, 0, now)?;
+        let mut layers = layers(request, compiled, (request.retried, 0), now)?;
         let seed = engine.rng().random();
         layers.job_variables = job_variables(compiled, &layers, seed);
         Ok(Self { layers, seed })
+    }
+
+    /// The same with what the tasks of a run have exported.
+    pub(crate) fn with_contexts(mut self, contexts: BTreeMap<String, Context>) -> Self {
+        let values = contexts
+            .into_iter()
+            .map(|(key, context)| (key, context.value));
+        self.layers.contexts = variables(values);
+        self
+    }
+
+    /// A text of the job, rendered; `None` when that fails.
+    pub(crate) fn text(&self, template: &str) -> Option<String> {
+        let renderer = renderer(self.seed, &self.layers);
+        renderer.text(template, &self.layers.template_data()).ok()
     }
 
     /// Names in `required_params` that have no value.
@@ -75,7 +94,7 @@ impl JobData {
 fn layers(
     request: &RequestRow,
     compiled: &Compiled,
-    elapsed_secs: u64,
+    (job_retry, job_elapsed_secs): (u32, u64),
     now: Timestamp,
 ) -> Result<Layers, EngineError> {
     let params: serde_json::Map<String, Value> = serde_json::from_str(&request.params)
@@ -87,8 +106,8 @@ fn layers(
         organization_id: Some(request.org_id.clone()),
         built_ins: Some(BuiltIns {
             job_id: request.id.to_string(),
-            job_retry: request.retried,
-            job_elapsed_secs: elapsed_secs,
+            job_retry,
+            job_elapsed_secs,
             sem_version: compiled.definition.sem_version.clone(),
         }),
         params: variables(params),
@@ -131,6 +150,7 @@ pub(crate) struct TaskInput {
     compiled: Arc<Compiled>,
     request: RequestRow,
     run_started_at: Timestamp,
+    job_retry: u32,
     task: TaskExecutionRow,
     tasks: Vec<TaskExecutionRow>,
     contexts: BTreeMap<String, Context>,
@@ -169,23 +189,25 @@ impl TaskInput {
         engine: &Engine,
         run_id: RunId,
         task_id: TaskId,
-    ) -> Result<Option<Self>, EngineError> {
-        let Some(mut execution) = execution::find_execution(tx, run_id)? else {
-            return Ok(None);
-        };
-        let Some(request) = request::find_request(tx, execution.request_id)? else {
-            return Ok(None);
-        };
+    ) -> Result<Self, EngineError> {
+        let execution = execution::find_execution(tx, run_id)?;
+        let mut execution =
+            execution.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
+        let id = execution.request_id;
+        let request = request::find_request(tx, id)?;
+        let request = request.ok_or_else(|| EngineError::not_found("request", id))?;
         let tasks = std::mem::take(&mut execution.tasks);
         let task = tasks.iter().find(|task| task.id == task_id).cloned();
-        let Some(task) = task else { return Ok(None) };
+        let task = task.ok_or_else(|| EngineError::not_found("task of a job", task_id))?;
         let seed = engine.rng().random();
-        // The first task of a run can have no data and no artifacts before it.
-        let first = tasks.len() == 1 && task.retries == 0;
-        Ok(Some(Self {
+        // The first task of a run can have no data and no artifacts before it, unless the job is
+        // tried again.
+        let first = tasks.len() == 1 && task.retries == 0 && execution.retried == 0;
+        Ok(Self {
             compiled: engine.definitions.load(tx, execution.definition_id)?,
             request,
             run_started_at: execution.started_at,
+            job_retry: execution.retried,
             task,
             tasks,
             contexts: if first {
@@ -199,7 +221,7 @@ impl TaskInput {
                 artifact::artifacts_of_run(tx, run_id)?
             },
             seed,
-        }))
+        })
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
@@ -216,7 +238,11 @@ impl TaskInput {
 
     /// Renders the task (`job-definitions` 6.3, steps 2 to 4).
     pub(crate) fn prepare(&self, engine: &Engine) -> Prepared {
-        match self.try_prepare(engine) {
+        // A fault in a template engine must not take others down with it.
+        let prepared = catch_unwind(AssertUnwindSafe(|| self.try_prepare(engine)));
+        let prepared =
+            prepared.unwrap_or_else(|_| Err("an internal error while rendering".to_owned()));
+        match prepared {
             Ok(prepared) => prepared,
             Err(message) => Prepared::Ended(AttemptEnd {
                 retryable: false,
@@ -247,6 +273,13 @@ impl TaskInput {
         if task.except.trim() == "true" {
             return Ok(Prepared::Ended(AttemptEnd::completed("SKIPPED")));
         }
+        if let Some(message) = fan_out_refusal(&task).or_else(|| tags::refusal(&task)) {
+            let refused = AttemptEnd::failed("", message).with_code(error_code::VALIDATION);
+            return Ok(Prepared::Ended(AttemptEnd {
+                retryable: false,
+                ..refused
+            }));
+        }
         let dependencies = match self.dependencies(&task) {
             Ok(dependencies) => dependencies,
             Err(message) => return Ok(Prepared::Ended(AttemptEnd::failed("", message))),
@@ -265,7 +298,8 @@ impl TaskInput {
     fn layers(&self, engine: &Engine) -> Result<Layers, EngineError> {
         let now = engine.now();
         let elapsed = now.since(self.run_started_at).as_secs();
-        let mut layers = layers(&self.request, &self.compiled, elapsed, now)?;
+        let so_far = (self.job_retry, elapsed);
+        let mut layers = layers(&self.request, &self.compiled, so_far, now)?;
         layers.job_variables = job_variables(&self.compiled, &layers, self.seed);
         layers.contexts = self.context_values();
         let task_type = self.task.task_type.clone();
@@ -293,19 +327,8 @@ impl TaskInput {
                 Value::from(row.version),
             ),
         ]);
-        for task in self.tasks.iter().filter(|task| task.state.is_terminal()) {
-            let state = task.state.api_str();
-            values.insert(format!("{}-status", task.task_type), Value::from(state));
-        }
-        let mut count = BTreeMap::new();
-        for artifact in &self.artifacts {
-            let number = count.entry(&artifact.task_type).or_insert(0);
-            *number += 1;
-            let url = format!("/api/artifacts/{}/download", artifact.sha256);
-            values.insert(
-                format!("{}_ArtifactURL_{number}", artifact.task_type),
-                url.into(),
-            );
+        for derived in derived::of_job(&self.tasks, &self.artifacts) {
+            values.insert(derived.name, derived.value);
         }
         for (key, context) in &self.contexts {
             values.insert(key.clone(), context.value.clone());

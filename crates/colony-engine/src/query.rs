@@ -7,10 +7,12 @@ use colony_core::id::TaskId;
 use colony_store::artifact::{self, ArtifactRow};
 use colony_store::context::{self, Context};
 use colony_store::execution::{self, ExecutionRow, TaskExecutionRow};
+use colony_store::job_run;
 use colony_store::request::{self, RequestRow};
 use colony_store::{ListQuery, Page, Tx};
 
 use crate::compile::Compiled;
+use crate::derived::{self, Derived};
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
 
@@ -25,6 +27,8 @@ pub struct ExecutionView {
     pub compiled: Arc<Compiled>,
     /// Latest value of each context.
     pub contexts: BTreeMap<String, Context>,
+    /// Contexts that follow from tasks and artifacts.
+    pub derived: Vec<Derived>,
     /// Its tasks in the order in which they were started.
     pub tasks: Vec<TaskView>,
 }
@@ -34,14 +38,16 @@ pub struct ExecutionView {
 pub struct TaskView {
     /// Its own row.
     pub row: TaskExecutionRow,
-    /// Contexts that it wrote last.
+    /// Contexts that it wrote: the latest value of each name.
     pub contexts: Vec<Context>,
+    /// What the queen notes of it.
+    pub derived: Vec<Derived>,
     /// Its artifacts, logs included.
     pub artifacts: Vec<ArtifactRow>,
 }
 
 impl Engine {
-    /// A request with its current execution.
+    /// A request with its current execution, unless that cannot be read.
     ///
     /// # Errors
     ///
@@ -55,7 +61,14 @@ impl Engine {
         self.store
             .read(move |tx| {
                 let request = own_request(tx, &caller, &name)?;
-                let view = engine.execution_view(tx, &request)?;
+                let view = match engine.execution_view(tx, &request) {
+                    // What is known of the request must not be hidden by it.
+                    Err(error) if error.is_about_rows() => {
+                        tracing::error!(request.id = %request.id, "an execution is left out: {error}");
+                        None
+                    }
+                    view => view?,
+                };
                 Ok((request, view))
             })
             .await
@@ -88,34 +101,47 @@ impl Engine {
         let Some(mut row) = execution::find_execution(tx, run_id)? else {
             return Ok(None);
         };
-        let contexts = context::contexts_of_run(tx, run_id)?;
-        let mut artifacts: BTreeMap<TaskId, Vec<ArtifactRow>> = BTreeMap::new();
-        for artifact in artifact::artifacts_of_run(tx, run_id)? {
-            if let Some(attempt) = artifact.attempt {
-                artifacts.entry(attempt.task_id).or_default().push(artifact);
-            }
-        }
-        let tasks = std::mem::take(&mut row.tasks)
-            .into_iter()
-            .map(|task| TaskView {
-                contexts: contexts
-                    .values()
-                    .filter(|ctx| ctx.task_id == task.id)
-                    .cloned()
+        let compiled = self.definitions.load(tx, row.definition_id)?;
+        let written = context::all_contexts(tx, run_id)?;
+        let artifacts = artifact::artifacts_of_run(tx, run_id)?;
+        let derived = derived::of_job(&row.tasks, &artifacts);
+        let mut tasks = Vec::with_capacity(row.tasks.len());
+        for task in std::mem::take(&mut row.tasks) {
+            let earlier = match request.last_run_id.filter(|_| task.reused) {
+                Some(last) => job_run::find_task(tx, last, &task.task_type)?,
+                None => None,
+            };
+            let except = compiled.definition.task(&task.task_type);
+            let except = except.map_or("", |defined| &defined.except);
+            let of_task = |artifact: &&ArtifactRow| {
+                let attempt = artifact.attempt;
+                attempt.is_some_and(|attempt| attempt.task_id == task.id)
+            };
+            tasks.push(TaskView {
+                contexts: latest(written.iter().filter(|ctx| ctx.task_id == task.id))
+                    .into_values()
                     .collect(),
-                artifacts: artifacts.remove(&task.id).unwrap_or_default(),
+                derived: derived::of_task(&task, except, earlier.map(TaskId::uuid)),
+                artifacts: artifacts.iter().filter(of_task).cloned().collect(),
                 row: task,
             });
-        let tasks = tasks.collect();
-        let compiled = self.definitions.load(tx, row.definition_id)?;
+        }
         Ok(Some(ExecutionView {
             row,
             user_id: request.user_id.clone(),
             compiled,
-            contexts,
+            contexts: latest(written.iter()),
+            derived,
             tasks,
         }))
     }
+}
+
+/// The latest value of each name.
+fn latest<'c>(written: impl Iterator<Item = &'c Context>) -> BTreeMap<String, Context> {
+    written
+        .map(|context| (context.key.clone(), context.clone()))
+        .collect()
 }
 
 /// The request of that id, if it is the caller's.

@@ -1,8 +1,11 @@
 //! Storing how attempts ended: only the current lease may report, and each attempt has one outcome.
 
+use std::time::Duration;
+
 use colony_core::error_code;
 use colony_core::id::{ArtifactId, AttemptRef, RunDataId};
 use colony_core::job::{AttemptEnd, EndStatus, Event};
+use colony_core::text::{control_in_name, storable};
 use colony_core::time::Timestamp;
 use colony_store::Tx;
 use colony_store::artifact::{self, ArtifactRow, Content};
@@ -15,27 +18,22 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::action::Actions;
-use crate::advance::advance_locked;
+use crate::advance::{advance_locked, expect_moved};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::isolate::{Subject, why};
 use crate::setup::hex;
 
 impl Engine {
     /// Stores a report, and tells the ant that it may forget the attempt. When the database fails
-    /// nothing is said: the ant repeats the report.
+    /// nothing is said: the ant repeats the report. A report that cannot be stored fails its task,
+    /// and if that cannot be stored either, its run.
     pub(crate) async fn store_report(&self, ant_id: &str, report: Report) {
         let attempt = report.attempt;
-        let (engine, now) = (self.clone(), self.now());
-        let stored = self
-            .store
-            .write(move |tx| {
-                let mut actions = Actions::default();
-                let end = attempt_end(&report);
-                let accepted =
-                    end_attempt(tx, &engine, attempt, end, Some(&report), now, &mut actions)?;
-                Ok::<_, EngineError>((accepted, actions))
-            })
-            .await;
+        let stored = match self.try_report(report).await {
+            Err(error) if error.is_about_rows() => self.fail_report(attempt, &error).await,
+            stored => stored,
+        };
         match stored {
             Ok((accepted, actions)) => {
                 actions.carry_out(self);
@@ -48,6 +46,44 @@ impl Engine {
                 tracing::error!(task.id = %attempt.task_id, "failed to store a report: {error}");
             }
         }
+    }
+}
+
+impl Engine {
+    async fn try_report(&self, report: Report) -> Result<(bool, Actions), EngineError> {
+        let (engine, now) = (self.clone(), self.now());
+        self.store
+            .write(move |tx| {
+                let mut actions = Actions::default();
+                let (attempt, end) = (report.attempt, attempt_end(&report));
+                let accepted =
+                    end_attempt(tx, &engine, attempt, end, Some(&report), now, &mut actions)?;
+                Ok((accepted, actions))
+            })
+            .await
+    }
+
+    /// The attempt failed, whatever its report says: that cannot be stored.
+    async fn fail_report(
+        &self,
+        attempt: AttemptRef,
+        error: &EngineError,
+    ) -> Result<(bool, Actions), EngineError> {
+        let id = attempt.task_id;
+        tracing::error!(task.id = %id, "failed to store a report: {error}");
+        let message = format!("its report cannot be stored: {}", why(error));
+        let (engine, now) = (self.clone(), self.now());
+        self.round(move |tx, focus| {
+            focus.on(tx, Subject::Task(id))?;
+            let mut actions = Actions::default();
+            let end = AttemptEnd {
+                retryable: false,
+                ..AttemptEnd::failed("", message.clone())
+            };
+            let accepted = end_attempt(tx, &engine, attempt, end, None, now, &mut actions)?;
+            Ok((accepted, actions))
+        })
+        .await
     }
 }
 
@@ -65,13 +101,10 @@ pub(crate) fn end_attempt(
     let Some(lease) = dispatch::end_lease(tx, attempt)? else {
         return Ok(false);
     };
-    let Some(mut run) = job_run::lock_job_run(tx, lease.run_id)? else {
-        return Ok(false);
-    };
-    let name = run.task_ids.iter().find(|(_, id)| **id == attempt.task_id);
-    let Some(task) = name.map(|(name, _)| name.clone()) else {
-        return Ok(false);
-    };
+    let run = job_run::lock_job_run(tx, lease.run_id)?;
+    let mut run = run.ok_or_else(|| EngineError::not_found("run of a job", lease.run_id))?;
+    let task = run.task_name(attempt.task_id);
+    let task = task.ok_or_else(|| EngineError::not_found("task of a job", attempt.task_id))?;
     let retry = run.run.tasks.get(&task).map_or(0, |task| task.retries);
     let ended = EndedAttempt {
         lease,
@@ -94,14 +127,10 @@ pub(crate) fn end_attempt(
         }
         .store(tx, report)?;
     }
-    advance_locked(
-        tx,
-        engine,
-        &run,
-        Event::AttemptEnded { task, end },
-        now,
-        actions,
-    )?;
+    let name = task.clone();
+    let event = Event::AttemptEnded { task, end };
+    let moved = advance_locked(tx, engine, &run, event, now, actions)?;
+    expect_moved(moved, &run, &name)?;
     Ok(true)
 }
 
@@ -186,22 +215,33 @@ impl Left<'_> {
     fn store(&self, tx: &mut Tx<'_>, report: &Report) -> Result<(), EngineError> {
         if let Some(object) = &report.artifacts {
             let row = self.object_row(report.attempt, "TASK_ARTIFACTS", 0, object);
-            artifact::insert_artifact(tx, &row)?;
+            let expires_at = match self.artifacts_kept(tx)? {
+                Some(kept) => self.now.after(kept),
+                None => row.expires_at,
+            };
+            artifact::insert_artifact(tx, &ArtifactRow { expires_at, ..row })?;
         }
         artifact::insert_artifact(tx, &self.log_row(report))?;
+        let mut warnings = report.warnings.clone();
         for (key, value) in &report.outputs {
+            if control_in_name(key).is_some() {
+                let key = key.escape_debug();
+                let why = "its name holds control characters";
+                warnings.push(format!("the output `{key}` is left out: {why}"));
+                continue;
+            }
             let context = Context {
                 id: RunDataId::new(self.engine.ids.next_uuid()),
                 task_id: report.attempt.task_id,
-                key: key.replace('\0', ""),
+                key: key.clone(),
                 value: Value::String(value.clone()),
                 created_at: self.now,
             };
             context::insert_context(tx, self.run.run_id, &self.run.org_id, &context)?;
         }
         let details = ReportDetails {
-            failed_command: failed_command(report),
-            warnings: report.warnings.clone(),
+            failed_command: storable(failed_command(report)),
+            warnings,
             stdout: report.stdout.clone(),
         };
         let task_id = report.attempt.task_id;
@@ -211,6 +251,17 @@ impl Left<'_> {
             task_id,
             &details,
         )?)
+    }
+
+    /// How long the task's artifacts are kept: as rendered for this run, else as written.
+    fn artifacts_kept(&self, tx: &mut Tx<'_>) -> Result<Option<Duration>, EngineError> {
+        let rendered = self.run.run.tasks.get(self.task);
+        if let Some(control) = rendered.and_then(|task| task.control.as_deref()) {
+            return Ok(control.artifacts_kept);
+        }
+        let compiled = self.engine.definitions.load(tx, self.run.definition_id)?;
+        let written = compiled.plan.task(self.task);
+        Ok(written.and_then(|task| task.artifacts_kept))
     }
 
     fn log_row(&self, report: &Report) -> ArtifactRow {
@@ -226,9 +277,8 @@ impl Left<'_> {
                     sha256: hex(&Sha256::digest(text.as_bytes())),
                 };
                 let row = self.object_row(report.attempt, "LOGS", 1, &object);
-                // NUL cannot be stored as text everywhere.
                 ArtifactRow {
-                    content: Content::Inline(text.replace('\0', "\u{fffd}")),
+                    content: Content::Inline(storable(text.clone())),
                     ..row
                 }
             }
@@ -251,11 +301,11 @@ impl Left<'_> {
             attempt: Some(attempt),
             task_type: self.task.to_owned(),
             kind: kind.to_owned(),
-            name: object.name.clone(),
-            content: Content::Object(object.object_key.clone()),
-            content_type: object.content_type.clone(),
+            name: storable(object.name.clone()),
+            content: Content::Object(storable(object.object_key.clone())),
+            content_type: storable(object.content_type.clone()),
             size_bytes: i64::try_from(object.size_bytes).unwrap_or(i64::MAX),
-            sha256: object.sha256.clone(),
+            sha256: storable(object.sha256.clone()),
             order,
             expires_at: self.now.after(self.engine.settings.artifact_expiration),
             created_at: self.now,

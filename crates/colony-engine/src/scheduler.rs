@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use colony_core::id::{DefinitionId, RunId};
 use colony_core::job::{Event, JobError, JobRun, Phase};
-use colony_core::plan::TaskPlan;
+use colony_core::plan::{DEFAULT_MAX_CONCURRENCY, TaskPlan};
 use colony_core::state::JobState;
 use colony_core::time::Timestamp;
 use colony_core::{error_code, method::Method};
@@ -19,17 +19,17 @@ use colony_store::{Tx, schedule};
 use crate::action::Actions;
 use crate::advance::{advance_locked, queue_of};
 use crate::ant::AntRoom;
+use crate::backoff::Backoff;
 use crate::compile::Compiled;
 use crate::dispatcher::{self, Room};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::isolate::{Focus, Subject};
+use crate::tags;
 
 /// Launches in one transaction.
 const BATCH: u32 = 64;
-/// Pause after a failure of the database.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-
 /// What the loop is called for.
 enum Call {
     /// Something may be launched.
@@ -42,17 +42,21 @@ enum Call {
 /// it ready, and so that room is not given away twice.
 pub(crate) async fn run(engine: Engine) {
     let mut call = Call::Schedule;
+    let mut backoff = Backoff::new("scheduler");
     loop {
         let done = match call {
             Call::Schedule => launch_due(&engine).await,
             Call::Dispatch => dispatcher::lease_ready(&engine).await.map(|()| true),
         };
+        if done.is_ok() {
+            backoff.reset();
+        }
         call = match (done, call) {
             (Ok(true), _) => called(&engine).await,
             (Ok(false), call) => call,
             (Err(error), call) => {
                 tracing::error!("failed to schedule: {error}");
-                tokio::time::sleep(FAILURE_PAUSE).await;
+                backoff.pause().await;
                 // Tried again, but what cannot be launched must not hold up what is ready.
                 match call {
                     Call::Schedule => {
@@ -85,11 +89,11 @@ async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
     let inside = engine.clone();
     engine.nudges.set_short_of_slots(true);
     let (mut actions, launched, short, claimed) = engine
-        .store
-        .write(move |tx| {
+        .round(move |tx, focus| {
             let actions = Actions::default();
             let mut round = Round {
                 engine: &inside,
+                focus,
                 ants: &ants,
                 now,
                 actions,
@@ -100,10 +104,10 @@ async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
                 round.queue(tx, &key)?;
             }
             let claimed = match round.actions.dispatch && !room.is_full() {
-                true => room.claim(tx, &inside)?,
+                true => room.claim(tx, &inside, focus)?,
                 false => Vec::new(),
             };
-            Ok::<_, EngineError>((round.actions, round.moved, round.short_of_slots, claimed))
+            Ok((round.actions, round.moved, round.short_of_slots, claimed))
         })
         .await?;
     engine.nudges.set_short_of_slots(short);
@@ -117,6 +121,7 @@ async fn launch_due(engine: &Engine) -> Result<bool, EngineError> {
 /// One look at everything that is due.
 struct Round<'a> {
     engine: &'a Engine,
+    focus: &'a Focus,
     ants: &'a [AntRoom],
     now: Timestamp,
     actions: Actions,
@@ -131,11 +136,16 @@ impl Round<'_> {
         if self.moved >= BATCH {
             return Ok(());
         }
+        self.focus.off(tx)?;
         let taken = job_run::slots_taken(tx, key)?;
         let requests = schedule::eligible_requests(tx, key, BATCH - self.moved)?;
         let mut definitions = BTreeMap::new();
         let mut launched = 0;
-        for request in requests {
+        for id in requests {
+            self.focus.on(tx, Subject::Request(id))?;
+            let Some(request) = request::lock_request(tx, id)? else {
+                continue;
+            };
             let row = self.definition(tx, &request, &mut definitions)?;
             let compiled = match self.engine.definitions.load(tx, row.id) {
                 Ok(compiled) => compiled,
@@ -146,6 +156,7 @@ impl Round<'_> {
                         &request,
                         JobError::new(error_code::VALIDATION, error.to_string()),
                     )?;
+                    self.moved += 1;
                     continue;
                 }
             };
@@ -153,6 +164,11 @@ impl Round<'_> {
             self.short_of_slots |= slots == 0;
             if let Some(reason) = self.obstacle(&row, &compiled, slots) {
                 return self.wait(tx, &request, reason);
+            }
+            if let Some(reason) = self.missing_tags(&request, &compiled)? {
+                // Another request may ask for other tags.
+                self.wait(tx, &request, reason)?;
+                continue;
             }
             launched += u32::from(self.launch(tx, &request, &compiled)?);
             self.moved += 1;
@@ -191,23 +207,30 @@ impl Round<'_> {
             return Some(format!("definition {} is {word}", row.job_type));
         }
         if slots == 0 {
-            let max = row.max_concurrency;
-            return Some(format!("all {max} slots of {} are taken", row.job_type));
+            return Some(no_slot(row.max_concurrency, compiled));
         }
         let needs_ant = |task: &&TaskPlan| !matches!(task.method, Method::Manual | Method::Worker);
         let mut tasks = compiled.plan.tasks.iter().filter(needs_ant);
         let unserved = tasks.find(|task| {
-            let queue = queue_of(task);
-            !self.ants.iter().any(|ant| ant.serves(&queue))
+            let queue = queue_of(&tags::known(task));
+            !self.is_served(&queue)
         })?;
-        let tags = match unserved.tags.join(", ") {
-            tags if tags.is_empty() => String::new(),
-            tags => format!(" with tags {tags}"),
-        };
-        let (method, name) = (unserved.method, &unserved.name);
-        Some(format!(
-            "no ant offers {method}{tags}, which task {name} needs"
-        ))
+        Some(no_ant_for(&tags::known(unserved)))
+    }
+
+    fn is_served(&self, queue: &str) -> bool {
+        self.ants.iter().any(|ant| ant.serves(queue))
+    }
+
+    /// Why a request cannot run whose tasks take their tags from its parameters.
+    fn missing_tags(
+        &self,
+        request: &RequestRow,
+        compiled: &Compiled,
+    ) -> Result<Option<String>, EngineError> {
+        let is_served = |queue: &str| self.is_served(queue);
+        let unserved = tags::unserved(self.engine, request, compiled, is_served)?;
+        Ok(unserved.map(|task| no_ant_for(&task)))
     }
 
     fn wait(
@@ -327,4 +350,22 @@ impl Round<'_> {
             JobError::new(error_code::FILTERED_JOB, message)
         }))
     }
+}
+
+/// People meet the bound without ever having set it: it is named, and where it came from.
+fn no_slot(max: u32, compiled: &Compiled) -> String {
+    let origin = match compiled.definition.max_concurrency {
+        Some(_) => String::new(),
+        None => format!(", {DEFAULT_MAX_CONCURRENCY} unless set"),
+    };
+    format!("waits for a free slot: {max} of {max} in use (max_concurrency{origin})")
+}
+
+fn no_ant_for(task: &TaskPlan) -> String {
+    let tags = match task.tags.join(", ") {
+        tags if tags.is_empty() => String::new(),
+        tags => format!(" with tags {tags}"),
+    };
+    let (method, name) = (task.method, &task.name);
+    format!("no ant offers {method}{tags}, which task {name} needs")
 }

@@ -2,6 +2,7 @@
 
 use colony_core::id::RequestId;
 use colony_core::state::JobState;
+use colony_core::text::{code_point, control_in_name, control_in_text};
 use colony_core::time::Timestamp;
 use colony_store::Tx;
 use colony_store::definition::{self, DefinitionRow};
@@ -156,19 +157,34 @@ fn check(submit: &Submit) -> Result<(), EngineError> {
             return Err(EngineError::Invalid(message));
         }
     }
-    let texts = [
-        &submit.description,
-        &submit.platform,
-        &submit.job_group,
-        &submit.job_version,
+    check_texts(submit)
+}
+
+fn check_texts(submit: &Submit) -> Result<(), EngineError> {
+    let names = [
+        ("job_type", &submit.job_type),
+        ("job_version", &submit.job_version),
+        ("platform", &submit.platform),
+        ("job_group", &submit.job_group),
     ];
-    let key = submit.user_key.as_ref();
-    if texts.into_iter().chain(key).any(|text| text.contains('\0')) {
-        return Err(EngineError::Invalid(
-            "texts must not hold the character NUL".to_owned(),
-        ));
+    let key = submit.user_key.as_ref().map(|key| ("user_key", key));
+    let params = submit
+        .params
+        .keys()
+        .map(|name| ("a parameter's name", name));
+    let names = names.into_iter().chain(key).chain(params);
+    let described = control_in_text(&submit.description).map(|letter| ("description", letter));
+    let found = names
+        .filter_map(|(what, text)| Some((what, control_in_name(text)?)))
+        .chain(described)
+        .next();
+    match found {
+        None => Ok(()),
+        Some((what, letter)) => Err(EngineError::Invalid(format!(
+            "{what} holds the control character {}; remove it",
+            code_point(letter)
+        ))),
     }
-    Ok(())
 }
 
 /// `description platform job_type error_code error_message;` and `name=value` of the parameters

@@ -8,6 +8,7 @@ use colony_core::id::{RequestId, RunId};
 use colony_core::job::Event;
 use colony_core::time::Timestamp;
 use colony_store::Tx;
+use colony_store::absence::{self, Absence};
 use colony_store::dispatch::{self, Lease};
 use colony_store::job_run;
 use colony_store::request;
@@ -17,91 +18,147 @@ use colony_store::worker_task;
 use crate::action::Actions;
 use crate::advance::advance;
 use crate::ant::Lost;
+use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::isolate::{Focus, Subject};
+use crate::presence::{DEADLINE_GRACE, Presence, TICK};
 
 /// Rows of each kind handled in one transaction.
 const BATCH: u32 = 256;
-/// Pause after a failure of the database.
-const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the loop remembers from one look to the next.
+struct Loop {
+    engine: Engine,
+    presence: Presence,
+    backoff: Backoff,
+}
 
 pub(crate) async fn run(engine: Engine) {
-    loop {
-        let Some(at) = engine.nudges.timers_wake_at() else {
-            engine.nudges.timers_called().await;
-            continue;
-        };
-        let rest = at.since(engine.now());
-        if rest.is_zero() {
-            look(&engine).await;
-            continue;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(rest) => {}
-            () = engine.nudges.timers_called() => {}
-        }
-    }
-}
-
-/// Handles what is due and notes when to look again.
-async fn look(engine: &Engine) {
-    engine.nudges.timers_look();
-    let next = match fire(engine).await {
-        // A full batch: there may be more.
-        Ok(true) => Ok(Some(engine.now())),
-        Ok(false) => engine
-            .store
-            .read(timer::next_due)
-            .await
-            .map_err(EngineError::from),
-        Err(error) => Err(error),
+    let mut this = Loop {
+        engine,
+        presence: Presence::new(),
+        backoff: Backoff::new("timers"),
     };
-    match next {
-        Ok(next) => next.into_iter().for_each(|at| engine.nudges.due_at(at)),
-        Err(error) => {
-            tracing::error!("failed to fire timers: {error}");
-            tokio::time::sleep(FAILURE_PAUSE).await;
-            engine.nudges.due_at(engine.now());
-        }
+    loop {
+        this.wait().await;
+        this.look().await;
     }
 }
 
-/// Handles what is due. True when a batch was full.
-async fn fire(engine: &Engine) -> Result<bool, EngineError> {
+impl Loop {
+    /// Waits until something is due.
+    async fn wait(&mut self) {
+        loop {
+            self.engine.follow_clock().await;
+            let nudges = &self.engine.nudges;
+            let Some(at) = nudges.timers_wake_at() else {
+                // Nobody holds a lease: nothing is missed by being away.
+                nudges.timers_called().await;
+                self.presence = Presence::new();
+                continue;
+            };
+            let rest = at.since(self.engine.now()).min(TICK);
+            if rest.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = nudges.timers_called() => {}
+            }
+            self.presence.here(rest);
+            if self.presence.missed().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Handles what is due and notes when to look again.
+    async fn look(&mut self) {
+        let engine = self.engine.clone();
+        engine.nudges.timers_look();
+        match self.handle().await {
+            Ok(next) => {
+                self.backoff.reset();
+                self.presence.here(Duration::ZERO);
+                next.into_iter().for_each(|at| engine.nudges.due_at(at));
+            }
+            Err(error) => {
+                tracing::error!("failed to fire timers: {error}");
+                self.backoff.pause().await;
+                self.presence.in_vain();
+                engine.nudges.due_at(engine.now());
+            }
+        }
+    }
+
+    /// Gives missed time back, and handles what is due then. Gives the next due time.
+    ///
+    /// It reads before it ends anything: when the database was away, it is this that took long, and
+    /// leases get the time back.
+    async fn handle(&mut self) -> Result<Option<Timestamp>, EngineError> {
+        let engine = &self.engine;
+        let due = engine.store.read(timer::next_due).await?;
+        self.presence.here(Duration::ZERO);
+        if let Some(missed) = self.presence.missed() {
+            let now = engine.now();
+            let absence = Absence {
+                missed,
+                expiry_min: now.after(engine.settings.lease_duration),
+            };
+            let deadline_min = now.after(DEADLINE_GRACE);
+            let given = engine
+                .store
+                .write(move |tx| absence::prolong_leases(tx, absence, deadline_min));
+            given.await?;
+            self.presence.settled(missed);
+        }
+        if due.is_none_or(|at| at > engine.now()) {
+            return Ok(due);
+        }
+        fire(engine).await?;
+        // There may be more, and what is due next is not known.
+        Ok(Some(engine.now()))
+    }
+}
+
+/// Handles what is due, as much as one transaction takes.
+async fn fire(engine: &Engine) -> Result<(), EngineError> {
     let now = engine.now();
     let inside = engine.clone();
-    let (actions, full) = engine
-        .store
-        .write(move |tx| {
+    let actions = engine
+        .round(move |tx, focus| {
             let mut firing = Firing {
                 engine: &inside,
+                focus,
                 now,
                 actions: Actions::default(),
-                full: false,
             };
             firing.timers(tx)?;
             firing.expired_leases(tx)?;
             firing.overdue_leases(tx)?;
             firing.overdue_runs(tx)?;
-            Ok::<_, EngineError>((firing.actions, firing.full))
+            Ok(firing.actions)
         })
         .await?;
     actions.carry_out(engine);
-    Ok(full)
+    Ok(())
 }
 
 struct Firing<'a> {
     engine: &'a Engine,
+    focus: &'a Focus,
     now: Timestamp,
     actions: Actions,
-    full: bool,
 }
 
 impl Firing<'_> {
     fn timers(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let timers = timer::take_due(tx, self.now, BATCH)?;
-        self.note_batch(timers.len());
-        for timer in timers {
+        let due = timer::due(tx, self.now, BATCH)?;
+        for due in due {
+            self.focus.on(tx, Subject::Unknown(due.subject))?;
+            let timer = due.timer?;
+            timer::remove(tx, &timer)?;
             self.timer(tx, timer)?;
         }
         Ok(())
@@ -111,7 +168,9 @@ impl Firing<'_> {
         let run_id = RunId::new(timer.subject);
         match timer.kind {
             TimerKind::RequestDue => {
-                request::request_due(tx, RequestId::new(timer.subject))?;
+                let id = RequestId::new(timer.subject);
+                self.focus.on(tx, Subject::Request(id))?;
+                request::request_due(tx, id)?;
                 self.actions.schedule = true;
                 Ok(())
             }
@@ -122,9 +181,10 @@ impl Firing<'_> {
 
     /// An ant that stopped sending heartbeats has lost its attempts.
     fn expired_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        self.focus.off(tx)?;
         let leases = dispatch::expired_leases(tx, self.now, BATCH)?;
-        self.note_batch(leases.len());
         for lease in leases {
+            self.focus.on(tx, Subject::Task(lease.attempt.task_id))?;
             if self.engine.ants.works_inside(&lease.holder, lease.attempt) {
                 self.keep(tx, &lease)?;
             } else {
@@ -162,9 +222,10 @@ impl Firing<'_> {
     }
 
     fn overdue_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        self.focus.off(tx)?;
         let leases = dispatch::take_overdue_leases(tx, self.now, BATCH)?;
-        self.note_batch(leases.len());
         for lease in leases {
+            self.focus.on(tx, Subject::Task(lease.attempt.task_id))?;
             let name = job_run::task_name(tx, lease.run_id, lease.attempt.task_id)?;
             if let Some(task) = name {
                 self.event(tx, lease.run_id, Event::TaskTimedOut { task })?;
@@ -174,27 +235,18 @@ impl Firing<'_> {
     }
 
     fn overdue_runs(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let runs = job_run::overdue_runs(tx, self.now, BATCH)?;
-        self.note_batch(runs.len());
+        self.focus.off(tx)?;
+        let runs = job_run::take_overdue_runs(tx, self.now, BATCH)?;
         for run_id in runs {
             self.event(tx, run_id, Event::JobTimedOut)?;
         }
         Ok(())
     }
 
-    /// A run that cannot go on must not hold up the others.
+    /// A run that cannot go on ends, and does not hold up the others.
     fn event(&mut self, tx: &mut Tx<'_>, run_id: RunId, event: Event) -> Result<(), EngineError> {
-        match advance(tx, self.engine, run_id, event, self.now, &mut self.actions) {
-            Err(EngineError::Store(error)) => Err(EngineError::Store(error)),
-            Err(error) => {
-                tracing::error!(run.id = %run_id, "failed to advance a run: {error}");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    fn note_batch(&mut self, rows: usize) {
-        self.full |= rows >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+        self.focus.on(tx, Subject::Run(run_id))?;
+        advance(tx, self.engine, run_id, event, self.now, &mut self.actions)?;
+        Ok(())
     }
 }

@@ -22,5 +22,4 @@ mod routes;
 mod submit;
 mod view;
 
-pub use health::Monitor;
 pub use routes::{Permission, Route, router, routes};

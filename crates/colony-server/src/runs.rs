@@ -1,8 +1,8 @@
 //! The Runs API under `/api/v1` (`foreman-api`), with a work queue of our own.
 //!
-//! A request goes through the steps of `foreman-api` 1.2 in `serve`: body, rate limit, caller,
-//! route, then a function of `handle`. Routes are one table, from which the OpenAPI document is
-//! made as well.
+//! A request goes through the steps of `foreman-api` 1.2 in `serve`, with the body later: caller,
+//! rate limit, body, route, then a function of `handle`. Routes are one table, from which the
+//! OpenAPI document is made as well.
 
 mod auth;
 mod body;

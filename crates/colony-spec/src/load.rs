@@ -14,7 +14,7 @@ use crate::lines::blank_template_comments;
 use crate::model::Definition;
 use crate::render::{Outside, UploadFault, render_document, template_faults};
 use crate::span::Span;
-use crate::validate::{Rules, validate};
+use crate::validate::{Rules, calls_not_yet, validate};
 use crate::view::{Grain, View};
 use crate::yaml::Node;
 use crate::yaml::emit::to_yaml;
@@ -22,6 +22,10 @@ use crate::yaml::parse::{Document, parse};
 
 /// Largest definition, in bytes.
 pub const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest YAML that is made of a definition in JSON, in bytes. Indentation adds little to ordinary
+/// ones.
+const YAML_BYTES_MAX: usize = 2 * DEFINITION_BYTES_MAX;
 
 /// How the text of a definition is written (`job-definitions` 1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,7 +112,9 @@ impl Loader {
             // Stored as canonical YAML, from which task fragments can be cut.
             Some(mut json) => {
                 durations_as_text(&mut json);
-                self.load_yaml(&to_yaml(&json)).map_err(|errors| {
+                let yaml =
+                    to_yaml(&json, YAML_BYTES_MAX).ok_or_else(|| vec![too_deep_json(text)])?;
+                self.load_yaml(&yaml).map_err(|errors| {
                     let note =
                         |error| noted(error, "the place is in the definition written as YAML");
                     errors.into_iter().map(note).collect()
@@ -130,6 +136,12 @@ impl Loader {
 
     fn load_yaml(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         sniff_job_type(text).map_err(|error| vec![error])?;
+        let mut loaded = self.load_whole(text)?;
+        loaded.warnings.extend(calls_not_yet(text));
+        Ok(loaded)
+    }
+
+    fn load_whole(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         let document = structural_view(text);
         let wants_rendering = match &document {
             Ok(document) => wants_upload_rendering(text, &document.root),
@@ -144,6 +156,7 @@ impl Loader {
         };
         match render_document(text, &variables, &self.outside) {
             Ok(rendered) => {
+                check_rendered_size(&rendered).map_err(|error| vec![error])?;
                 let document = structural_view(&rendered);
                 let loaded = document
                     .map_err(|error| vec![error])
@@ -238,6 +251,29 @@ fn check_size(text: &str) -> Result<(), Diagnostic> {
         return Err(Diagnostic::error(text, start, "job definition is too big").with_help(help));
     }
     Ok(())
+}
+
+/// The refusal of a definition in JSON that would be too long as YAML.
+fn too_deep_json(text: &str) -> Diagnostic {
+    let message = "job definition is too big";
+    let help = format!(
+        "written as YAML it has more than {YAML_BYTES_MAX} bytes, because its values are nested \
+         deeply; flatten them or pass them as text"
+    );
+    Diagnostic::error(text, Span::default(), message).with_help(help)
+}
+
+/// Templates may make a short text long.
+fn check_rendered_size(rendered: &str) -> Result<(), Diagnostic> {
+    if rendered.len() <= DEFINITION_BYTES_MAX {
+        return Ok(());
+    }
+    let help = format!(
+        "at most {DEFINITION_BYTES_MAX} bytes are allowed after its templates ran, found {}",
+        rendered.len()
+    );
+    let error = Diagnostic::error(rendered, Span::default(), "job definition is too big");
+    Err(error.with_help(help))
 }
 
 /// The raw text must hold a `job_type:` key with a value.

@@ -1,13 +1,16 @@
 //! The rules of `job-definitions` 1.5 on the structural view, in the order of that table.
 
+mod control;
 mod extras;
 mod graph;
 mod job;
 mod keys;
+mod not_yet;
 mod task;
 
 pub(crate) use graph::check_rendered_targets;
 pub use graph::{RESERVED_TARGETS, is_reserved_target};
+pub(crate) use not_yet::calls_not_yet;
 pub(crate) use task::check_rendered_task;
 
 use crate::diagnostic::Diagnostic;
@@ -56,6 +59,7 @@ pub(crate) fn validate(
         warnings: Vec::new(),
     };
     check.job_texts();
+    check.control_characters();
     check.plugin();
     check.cron();
     check.task_list();
@@ -72,11 +76,12 @@ pub(crate) fn validate(
     check.scripts();
     check.references();
     check.keys();
+    check.not_yet();
     check.verdict()
 }
 
 /// Most tasks of a definition.
-const TASKS_MAX: usize = 100;
+pub(crate) const TASKS_MAX: usize = 100;
 /// Most findings of each severity that are reported; the first ones tell enough.
 pub(crate) const FINDINGS_MAX: usize = 100;
 

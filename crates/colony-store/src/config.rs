@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Where the data lives.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +51,23 @@ impl Database {
             Some((scheme, _)) => Err(ParseDatabaseError(format!("the scheme `{scheme}:`"))),
             None => Err(ParseDatabaseError("no scheme".to_owned())),
         }
+    }
+}
+
+impl Database {
+    /// Whether a password is written in the URL.
+    pub fn has_password(&self) -> bool {
+        let Self::Postgres { url } = self else {
+            return false;
+        };
+        let rest = url.split_once("://").map_or(&**url, |(_, rest)| rest);
+        let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let user = place.rsplit_once('@').map(|(user, _)| user);
+        let in_user = user.is_some_and(|user| user.contains(':') && !user.ends_with(':'));
+        in_user
+            || options
+                .split('&')
+                .any(|option| option.starts_with("password="))
     }
 }
 
@@ -107,6 +125,8 @@ pub struct StoreConfig {
     pub postgres_readers: usize,
     /// How many closures may wait for a thread before callers wait too.
     pub queue_length: usize,
+    /// How long PostgreSQL may take for an answer before its connection counts as lost.
+    pub reply_timeout: Duration,
 }
 
 impl StoreConfig {
@@ -118,6 +138,7 @@ impl StoreConfig {
             sqlite_readers: 2,
             postgres_readers: 4,
             queue_length: 1024,
+            reply_timeout: Duration::from_secs(15),
         }
     }
 
@@ -129,5 +150,26 @@ impl StoreConfig {
     /// The defaults for a PostgreSQL URL.
     pub fn postgres(url: impl Into<String>) -> Self {
         Self::new(Database::Postgres { url: url.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_seen_and_hidden() {
+        for (url, expected) in [
+            ("postgres://u:geheim@h/d", true),
+            ("postgresql://h/d?user=u&password=geheim", true),
+            ("postgres://u@h/d", false),
+            ("postgres://u:@h/d", false),
+            ("postgres://h:5432/d?sslmode=disable", false),
+            ("sqlite:/a:b@c", false),
+        ] {
+            let database = Database::parse(url).unwrap();
+            assert_eq!(database.has_password(), expected, "{url}");
+            assert!(!database.to_string().contains("geheim"), "{database}");
+        }
     }
 }

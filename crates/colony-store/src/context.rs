@@ -61,16 +61,21 @@ pub fn contexts_of_run(
     tx: &mut Tx<'_>,
     run_id: RunId,
 ) -> Result<BTreeMap<String, Context>, StoreError> {
+    let all = all_contexts(tx, run_id)?.into_iter();
+    Ok(all.map(|context| (context.key.clone(), context)).collect())
+}
+
+/// Everything that was written in a run, oldest first.
+///
+/// # Errors
+///
+/// The database's.
+pub fn all_contexts(tx: &mut Tx<'_>, run_id: RunId) -> Result<Vec<Context>, StoreError> {
     let rows = tx.query(
         "SELECT id, task_id, key, value, created_at FROM run_data WHERE run_id = $1 ORDER BY id",
         &[&run_id],
     )?;
-    rows.iter()
-        .map(|row| {
-            let context = context(row)?;
-            Ok((context.key.clone(), context))
-        })
-        .collect()
+    rows.iter().map(context).collect()
 }
 
 /// What one task of a run wrote, oldest first.

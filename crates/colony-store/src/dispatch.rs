@@ -79,13 +79,11 @@ pub(crate) fn hop(
     tx.query(&sql, &[])?.iter().map(|row| row.get(0)).collect()
 }
 
-/// Who claims, from where, how much.
+/// Who claims, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimTasks {
     /// The queue.
     pub queue: String,
-    /// At most so many.
-    pub limit: u32,
     /// Id of the ant or worker.
     pub holder: String,
     /// Its host.
@@ -109,12 +107,12 @@ pub struct Lease {
     pub started_at: Timestamp,
 }
 
-/// Leases the first ready tasks of a queue: each gets its next epoch.
+/// The first ready tasks of a queue, locked. Those that are part of no job are left out.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn claim_tasks(tx: &mut Tx<'_>, claim: &ClaimTasks) -> Result<Vec<Lease>, StoreError> {
+pub fn first_tasks(tx: &mut Tx<'_>, queue: &str, limit: u32) -> Result<Vec<Claimable>, StoreError> {
     // The run is locked together with the offer: whoever cancels it comes before or after, never
     // between.
     let sql = format!(
@@ -123,24 +121,35 @@ pub fn claim_tasks(tx: &mut Tx<'_>, claim: &ClaimTasks) -> Result<Vec<Lease>, St
          JOIN tasks ON tasks.id = ready_tasks.task_id \
          JOIN job_tasks ON job_tasks.run_id = ready_tasks.run_id \
          AND job_tasks.task_id = ready_tasks.task_id \
-         WHERE queue = $1 ORDER BY ready_tasks.rank, ready_tasks.task_id LIMIT {}{}",
-        claim.limit,
+         WHERE queue = $1 ORDER BY ready_tasks.rank, ready_tasks.task_id LIMIT {limit}{}",
         tx.skip_locked()
     );
-    let rows = tx.query(&sql, &[&claim.queue])?;
-    let mut leases = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let ready = Ready {
-            task_id: row.get(0)?,
-            run_id: row.get(1)?,
-            timeout_ms: row.get(2)?,
-            epoch: row.get(3)?,
-            deadline_at: row.get(4)?,
-        };
-        withdraw_task(tx, ready.task_id)?;
-        leases.push(lease(tx, claim, &ready)?);
-    }
-    Ok(leases)
+    tx.query(&sql, &[&queue])?
+        .iter()
+        .map(|row| {
+            Ok(Claimable {
+                task_id: row.get(0)?,
+                run_id: row.get(1)?,
+                timeout_ms: row.get(2)?,
+                epoch: row.get(3)?,
+                deadline_at: row.get(4)?,
+            })
+        })
+        .collect()
+}
+
+/// Leases a task out of its queue: it gets its next epoch.
+///
+/// # Errors
+///
+/// The database's.
+pub fn claim_task(
+    tx: &mut Tx<'_>,
+    claim: &ClaimTasks,
+    ready: &Claimable,
+) -> Result<Lease, StoreError> {
+    withdraw_task(tx, ready.task_id)?;
+    lease(tx, claim, ready)
 }
 
 /// Leases a task of a locked run that is not in a queue any more. None when it is not there.
@@ -161,7 +170,7 @@ pub fn lease_task(
         &[&task_id],
     )?;
     let Some(row) = row else { return Ok(None) };
-    let ready = Ready {
+    let ready = Claimable {
         task_id,
         run_id,
         timeout_ms,
@@ -172,9 +181,12 @@ pub fn lease_task(
 }
 
 /// A task that is about to be leased.
-struct Ready {
-    task_id: TaskId,
-    run_id: RunId,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimable {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its run.
+    pub run_id: RunId,
     timeout_ms: i64,
     /// Number of its latest lease.
     epoch: Epoch,
@@ -182,8 +194,8 @@ struct Ready {
     deadline_at: Option<Timestamp>,
 }
 
-fn lease(tx: &mut Tx<'_>, claim: &ClaimTasks, ready: &Ready) -> Result<Lease, StoreError> {
-    let Ready {
+fn lease(tx: &mut Tx<'_>, claim: &ClaimTasks, ready: &Claimable) -> Result<Lease, StoreError> {
+    let Claimable {
         task_id, run_id, ..
     } = *ready;
     let now = claim.now;
@@ -298,6 +310,32 @@ pub fn renew_leases(
         }
     }
     Ok(lost)
+}
+
+/// Those of some attempts with a current lease that were asked to stop.
+///
+/// # Errors
+///
+/// The database's.
+pub fn stops_of(tx: &mut Tx<'_>, attempts: &[AttemptRef]) -> Result<Vec<AttemptRef>, StoreError> {
+    let ids: Vec<TaskId> = attempts.iter().map(|attempt| attempt.task_id).collect();
+    let rows = tx.query_list(
+        "SELECT leases.task_id, leases.epoch FROM leases \
+         JOIN job_tasks ON job_tasks.run_id = leases.run_id \
+         AND job_tasks.task_id = leases.task_id \
+         WHERE leases.task_id IN ({list}) AND job_tasks.stop IS NOT NULL",
+        &[],
+        &ids,
+    )?;
+    let stopped = rows.iter().map(|row| {
+        Ok(AttemptRef {
+            task_id: row.get(0)?,
+            epoch: row.get(1)?,
+        })
+    });
+    let stopped = stopped.collect::<Result<Vec<_>, StoreError>>()?;
+    let named = |attempt: &AttemptRef| attempts.contains(attempt);
+    Ok(stopped.into_iter().filter(named).collect())
 }
 
 /// Leases that were not renewed in time.

@@ -1,6 +1,12 @@
 //! What can go wrong, while opening and afterwards.
 
+mod driver;
+
+use std::time::Duration;
+
 use crate::migrate::MigrateError;
+
+pub(crate) use driver::is_transport;
 
 /// An error of either database client.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +17,21 @@ pub enum DriverError {
     /// PostgreSQL's. Its own text says only "db error", so the server's message is shown.
     #[error("{}", postgres_message(.0))]
     Postgres(tokio_postgres::Error),
+    /// The server is there, but says nothing.
+    #[error("the server did not answer within {} ms", .0.as_millis())]
+    Silent(Duration),
+    /// The file that is open is not the one at its path any more.
+    #[error(
+        "the database file is gone or was replaced while it was open: put it back, or stop the \
+         program and restore a backup"
+    )]
+    Moved,
+}
+
+impl From<tokio_postgres::Error> for DriverError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
 }
 
 fn postgres_message(error: &tokio_postgres::Error) -> String {
@@ -111,6 +132,9 @@ pub enum StoreError {
     /// The closure panicked; nothing of it was stored.
     #[error("run a transaction: it panicked: {0}")]
     Panicked(String),
+    /// Another queen has taken the database over; nothing was stored, and nothing will be.
+    #[error("write to the database: another queen has taken it over")]
+    TakenOver,
     /// The store is closed.
     #[error("use the store: it is closed")]
     Closed,
@@ -121,27 +145,53 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Conflict { .. } | Self::Unreachable { .. } => true,
-            Self::Transaction { source, .. } => source.is_busy(),
-            Self::Statement { .. }
-            | Self::Rule { .. }
+            Self::Statement { source, .. } | Self::Transaction { source, .. } => {
+                source.is_unavailable()
+            }
+            Self::Rule { .. }
             | Self::Parameter { .. }
             | Self::Value { .. }
             | Self::RowCount { .. }
             | Self::TransactionFailed
             | Self::OutcomeUnknown { .. }
             | Self::Panicked(_)
+            | Self::TakenOver
             | Self::Closed => false,
         }
     }
-}
 
-impl DriverError {
-    fn is_busy(&self) -> bool {
+    /// Whether the database as a whole is to blame, and neither the call nor its rows: it is away,
+    /// silent, full, read-only, busy, taken over or closed. With [`StoreError::OutcomeUnknown`] the
+    /// change may be stored all the same.
+    pub fn is_unavailable(&self) -> bool {
+        let is_lost = matches!(
+            self,
+            Self::OutcomeUnknown { .. } | Self::TakenOver | Self::Closed
+        );
+        is_lost || self.is_retryable()
+    }
+
+    /// What is wrong, in words that everybody may see; reads after "the database …".
+    pub fn outage(&self) -> &'static str {
         match self {
-            Self::Sqlite(error) => {
-                error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+            Self::Unreachable { source: None } => "cannot be reached",
+            Self::Statement { source, .. }
+            | Self::Transaction { source, .. }
+            | Self::Unreachable {
+                source: Some(source),
+            } => source.outage(),
+            Self::OutcomeUnknown { .. } => {
+                "was lost while committing: it may or may not have stored the change"
             }
-            Self::Postgres(_) => false,
+            Self::TakenOver => "was taken over by another queen",
+            Self::Closed => "is closed: the queen is about to end",
+            Self::Conflict { .. } => "is too busy",
+            Self::Rule { .. }
+            | Self::Parameter { .. }
+            | Self::Value { .. }
+            | Self::RowCount { .. }
+            | Self::TransactionFailed
+            | Self::Panicked(_) => "cannot be read or written",
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct ExecutionRow {
     pub job_state: JobState,
     /// Task at work.
     pub current_task: Option<String>,
+    /// `JobRetry`: retries, restarts and resumptions of the request so far.
+    pub retried: u32,
     /// How it ends, once that is known.
     pub verdict: Option<Verdict>,
     /// When it started.
@@ -64,6 +66,8 @@ pub struct TaskExecutionRow {
     pub retries: u32,
     /// Its result was taken over from an earlier execution.
     pub reused: bool,
+    /// State and error code before a route of its exit code changed them.
+    pub overridden: Option<(String, String)>,
     /// Ant of its last attempt.
     pub ant_id: String,
     /// Host of that ant.
@@ -86,7 +90,7 @@ pub struct TaskExecutionRow {
 pub fn find_execution(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<ExecutionRow>, StoreError> {
     let row = tx.query_opt(
         "SELECT org_id, request_id, definition_id, job_state, current_task, verdict, created_at, \
-         completed_at, updated_at FROM job_runs JOIN runs ON runs.id = job_runs.run_id \
+         completed_at, updated_at, retried FROM job_runs JOIN runs ON runs.id = job_runs.run_id \
          WHERE run_id = $1",
         &[&run_id],
     )?;
@@ -94,7 +98,7 @@ pub fn find_execution(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<Execution
     let tasks = tx.query(
         "SELECT task_id, task_type, task_order, method, allow_failure, state, exit_code, \
          error_code, error_message, failed_command, retries, reused, ant_id, ant_host, warnings, \
-         job_tasks.started_at, ended_at, updated_at \
+         job_tasks.started_at, ended_at, updated_at, old_status, old_error_code \
          FROM job_tasks JOIN tasks ON tasks.id = job_tasks.task_id \
          WHERE job_tasks.run_id = $1 ORDER BY seq, task_order",
         &[&run_id],
@@ -110,12 +114,14 @@ pub fn find_execution(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<Execution
         started_at: row.get(6)?,
         ended_at: row.get(7)?,
         updated_at: row.get(8)?,
+        retried: row.get(9)?,
         tasks: tasks.iter().map(task).collect::<Result<_, _>>()?,
     }))
 }
 
 fn task(row: &Row) -> Result<TaskExecutionRow, StoreError> {
     let warnings: Option<Json<Vec<String>>> = row.get(14)?;
+    let (status, code): (Option<String>, Option<String>) = (row.get(18)?, row.get(19)?);
     Ok(TaskExecutionRow {
         id: row.get(0)?,
         task_type: row.get(1)?,
@@ -129,6 +135,7 @@ fn task(row: &Row) -> Result<TaskExecutionRow, StoreError> {
         failed_command: row.get(9)?,
         retries: row.get(10)?,
         reused: row.get(11)?,
+        overridden: status.zip(code),
         ant_id: row.get(12)?,
         ant_host: row.get(13)?,
         warnings: warnings.map(|json| json.0).unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -25,6 +26,9 @@ pub(crate) trait Job: Send {
     /// Whether it may change something.
     fn mode(&self) -> Mode;
 
+    /// When it was given to the store.
+    fn since(&self) -> Instant;
+
     /// Replaces the result by an error.
     fn fail(&mut self, error: StoreError);
 
@@ -37,6 +41,7 @@ pub(crate) trait Job: Send {
 
 struct Work<F, T, E> {
     mode: Mode,
+    since: Instant,
     closure: F,
     panicked: bool,
     result: Option<Result<T, E>>,
@@ -56,6 +61,7 @@ where
     let (reply, receiver) = oneshot::channel();
     let work = Work {
         mode,
+        since: Instant::now(),
         closure,
         panicked: false,
         result: None,
@@ -93,6 +99,10 @@ where
 
     fn mode(&self) -> Mode {
         self.mode
+    }
+
+    fn since(&self) -> Instant {
+        self.since
     }
 
     fn fail(&mut self, error: StoreError) {

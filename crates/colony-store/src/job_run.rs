@@ -15,6 +15,7 @@ use crate::row::Row;
 use crate::tx::Tx;
 use crate::value::Json;
 
+pub(crate) use save::error_json;
 pub use save::{SaveJobRun, save_job_run};
 
 /// A run of a job as stored.
@@ -42,6 +43,16 @@ pub struct JobRunRow {
     pub has_data: bool,
     /// What only the rows of a run that is not stored yet need.
     fresh: Option<FreshRun>,
+}
+
+impl JobRunRow {
+    /// Name of a task that was reached.
+    pub fn task_name(&self, id: TaskId) -> Option<String> {
+        let mut names = self.task_ids.iter();
+        names
+            .find(|(_, known)| **known == id)
+            .map(|(name, _)| name.clone())
+    }
 }
 
 /// What is written once, when the rows of a run are made.
@@ -263,7 +274,7 @@ pub fn set_result(
 ) -> Result<(), StoreError> {
     tx.send(
         "UPDATE runs SET output = $2, error = $3 WHERE id = $1",
-        &[&run_id, &output, &save::error_json(error)],
+        &[&run_id, &output, &error_json(error)],
     )?;
     Ok(())
 }
@@ -276,23 +287,36 @@ pub fn set_result(
 pub fn slots_taken(tx: &mut Tx<'_>, schedule_key: &str) -> Result<u32, StoreError> {
     let sql = "SELECT taken FROM slots WHERE schedule_key = $1";
     let row = tx.query_opt(sql, &[&schedule_key])?;
-    row.map_or(Ok(0), |row| row.get(0))
+    let taken: i64 = row.map_or(Ok(0), |row| row.get(0))?;
+    Ok(u32::try_from(taken.max(0)).unwrap_or(u32::MAX))
 }
 
-/// Runs whose deadline passed.
+/// Runs whose deadline passed. Each is given once: its deadline is cleared.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn overdue_runs(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<RunId>, StoreError> {
+pub fn take_overdue_runs(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<RunId>, StoreError> {
     let sql = format!(
         "SELECT run_id FROM job_runs WHERE deadline_at IS NOT NULL AND deadline_at <= $1 \
          ORDER BY deadline_at LIMIT {limit}"
     );
-    tx.query(&sql, &[&now])?
+    let runs = tx
+        .query(&sql, &[&now])?
         .iter()
         .map(|row| row.get(0))
-        .collect()
+        .collect::<Result<Vec<RunId>, _>>()?;
+    for run_id in &runs {
+        tx.send(
+            "UPDATE job_runs SET deadline_at = NULL WHERE run_id = $1",
+            &[run_id],
+        )?;
+    }
+    Ok(runs)
 }
 
 /// Id of a job's task by its name.

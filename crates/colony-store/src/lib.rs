@@ -23,14 +23,18 @@
 //! # }
 //! ```
 
+pub mod absence;
 pub mod artifact;
 pub mod attempt;
+mod blame;
+pub mod clock_shift;
 mod config;
 pub mod context;
 pub mod definition;
 pub mod dispatch;
 mod error;
 pub mod execution;
+pub mod give_up;
 pub mod identity;
 mod job;
 pub mod job_run;
@@ -45,6 +49,7 @@ pub mod schedule;
 mod sqlite;
 mod stats;
 mod store;
+mod takeover;
 pub mod timer;
 mod tx;
 mod value;

@@ -6,7 +6,7 @@ use colony_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::row::Row;
+use crate::row::{Row, readable};
 use crate::tx::{Dialect, Tx};
 use crate::value::Param;
 
@@ -156,9 +156,8 @@ pub(crate) fn list<T>(
         listing.columns
     );
     let rows = tx.query_params(&select, &builder.params)?;
-    let rows = rows.iter().map(from_row).collect::<Result<_, _>>()?;
     Ok(Page {
-        rows,
+        rows: readable(&rows, from_row)?,
         total: u64::try_from(total).unwrap_or(0),
     })
 }

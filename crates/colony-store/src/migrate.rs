@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_settings"
     2 "0002_ledger"
     3 "0003_runs_api"
+    4 "0004_counts"
 };
 
 /// Why the schema could not be brought up to date. Messages read after "failed to …".

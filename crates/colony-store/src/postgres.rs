@@ -2,8 +2,10 @@
 
 mod connect;
 mod failure;
+mod fence;
 mod group;
 mod lock;
+mod password;
 mod session;
 mod types;
 mod worker;
@@ -15,6 +17,7 @@ use crate::error::OpenError;
 use crate::job::Job;
 use crate::stats::Counters;
 use crate::store::Workers;
+use crate::takeover::Takeover;
 
 pub(crate) use session::Session;
 pub(crate) use types::Arg;
@@ -24,8 +27,12 @@ const READER: &str = "SET jit = off";
 
 /// The plan of a prepared statement is kept, and may have been made when its tables were small. A
 /// writer finds rows by their keys, however many there are.
+///
+/// A queen that stands still in the middle of a transaction, such as a frozen process, must not
+/// keep its locks from others for ever.
 const WRITER: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-                      SET enable_hashjoin = off; SET enable_mergejoin = off";
+                      SET enable_hashjoin = off; SET enable_mergejoin = off; \
+                      SET idle_in_transaction_session_timeout = '30s'";
 
 /// Connects and starts the threads.
 pub(crate) fn open(
@@ -33,7 +40,8 @@ pub(crate) fn open(
     config: &StoreConfig,
     counters: &Arc<Counters>,
 ) -> Result<Workers, OpenError> {
-    let server = connect::Server::parse(url)?;
+    let server = connect::Server::parse(url, config.reply_timeout)?;
+    let takeover = Takeover::default();
     let lock = config.exclusive.then(|| lock::take(&server)).transpose()?;
     // The writer's connection tells whether the server can be used; the others follow when used.
     let mut writer = Session::new(server.clone(), WRITER, 0);
@@ -42,12 +50,18 @@ pub(crate) fn open(
         database: server.name().to_owned(),
         source,
     })?;
+    writer.be_impatient();
+    let epoch = lock.as_ref().map(lock::Held::raise_fence).transpose()?;
+    if let Some(epoch) = epoch {
+        writer.set_fence(epoch, takeover.clone());
+    }
 
     let (writes, waiting_writes) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
     let (reads, waiting_reads) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
     let mut threads = Vec::new();
     for number in 1..=config.postgres_readers.max(1) {
-        let session = Session::new(server.clone(), READER, number);
+        let mut session = Session::new(server.clone(), READER, number);
+        session.be_impatient();
         let (jobs, counters) = (waiting_reads.clone(), Arc::clone(counters));
         threads.push(spawn("postgres-reader", move || {
             worker::run(session, &jobs, &counters);
@@ -58,10 +72,14 @@ pub(crate) fn open(
         group::run(writer, &waiting_writes, &counters);
     }));
     Ok(Workers {
-        lock: lock.map(|held| Box::new(held.keep(vec![reads.clone(), writes.clone()])) as _),
+        lock: lock.zip(epoch).map(|(held, epoch)| {
+            let queues = vec![reads.clone(), writes.clone()];
+            Box::new(held.keep(epoch, takeover.clone(), queues)) as _
+        }),
         reads,
         writes,
         threads,
+        takeover,
     })
 }
 

@@ -219,6 +219,16 @@ pub fn find_request(tx: &mut Tx<'_>, id: RequestId) -> Result<Option<RequestRow>
     row.as_ref().map(RequestRow::from_row).transpose()
 }
 
+/// The owner of a request, whatever else its row says.
+///
+/// # Errors
+///
+/// The database's.
+pub fn owner(tx: &mut Tx<'_>, id: RequestId) -> Result<Option<String>, StoreError> {
+    let row = tx.query_opt("SELECT org_id FROM requests WHERE id = $1", &[&id])?;
+    row.map(|row| row.get(0)).transpose()
+}
+
 /// The request of that id, locked until the end of the transaction.
 ///
 /// # Errors

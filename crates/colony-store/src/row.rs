@@ -89,6 +89,19 @@ impl Row {
         &self.cells
     }
 
+    /// The text of a column by position, taken out of the row: long texts are not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Row::get`].
+    pub(crate) fn take_text(&mut self, index: usize) -> Result<Option<String>, StoreError> {
+        match self.cells.get_mut(index) {
+            Some(Cell::Text(text)) => Ok(Some(std::mem::take(text))),
+            // Says what is wrong.
+            _ => self.get(index),
+        }
+    }
+
     /// An error that says that a column of this row makes no sense; for checks of domain types.
     pub fn misfit(&self, column: &str, problem: String) -> StoreError {
         StoreError::Value {
@@ -97,6 +110,25 @@ impl Row {
             problem,
         }
     }
+}
+
+/// What rows of a list say. One that cannot be read is left out and logged: it must not hide the
+/// others.
+pub(crate) fn readable<T>(
+    rows: &[Row],
+    from_row: impl Fn(&Row) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        match from_row(row) {
+            Ok(value) => values.push(value),
+            Err(error @ StoreError::Value { .. }) => {
+                tracing::error!("a row is left out of a list: {}", error.reason());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(values)
 }
 
 /// The position or the name of a column.

@@ -4,7 +4,6 @@ use colony_core::id::RequestId;
 
 use crate::dispatch::hop;
 use crate::error::StoreError;
-use crate::request::RequestRow;
 use crate::tx::Tx;
 
 /// The schedule keys with requests that are due.
@@ -25,18 +24,13 @@ pub fn eligible_requests(
     tx: &mut Tx<'_>,
     schedule_key: &str,
     limit: u32,
-) -> Result<Vec<RequestRow>, StoreError> {
+) -> Result<Vec<RequestId>, StoreError> {
     let sql = format!(
         "SELECT id FROM requests WHERE eligible AND schedule_key = $1 \
          ORDER BY job_priority DESC, id LIMIT {limit}"
     );
-    let ids = tx.query(&sql, &[&schedule_key])?;
-    let mut requests = Vec::with_capacity(ids.len());
-    for row in &ids {
-        let id: RequestId = row.get(0)?;
-        if let Some(request) = crate::request::lock_request(tx, id)? {
-            requests.push(request);
-        }
-    }
-    Ok(requests)
+    tx.query(&sql, &[&schedule_key])?
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
 }

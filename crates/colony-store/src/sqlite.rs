@@ -1,6 +1,7 @@
 //! SQLite: one writing thread with group commit, a few reading threads.
 
 mod connection;
+mod identity;
 mod lock;
 mod reader;
 mod statement;
@@ -16,6 +17,7 @@ use crate::error::OpenError;
 use crate::job::Job;
 use crate::stats::Counters;
 use crate::store::Workers;
+use crate::takeover::Takeover;
 
 pub(crate) use statement::{Prepared, execute, explain, query, script};
 
@@ -32,6 +34,7 @@ pub(crate) fn open(
         database: connection::name(path),
         source,
     })?;
+    let file = identity::Identity::of(path)?;
     let readers = (0..config.sqlite_readers.max(1))
         .map(|_| connection::open_reading(path))
         .collect::<Result<Vec<Connection>, _>>()?;
@@ -48,13 +51,15 @@ pub(crate) fn open(
     let counters = Arc::clone(counters);
     // Last, so that it is joined last: its close is then the one that checkpoints the file.
     threads.push(spawn("sqlite-writer", move || {
-        writer::run(&writer, &waiting_writes, &counters);
+        writer::run(&writer, &file, &waiting_writes, &counters);
     }));
     Ok(Workers {
         lock: lock.map(|file| Box::new(file) as _),
         reads,
         writes,
         threads,
+        // The lock on a file is not lost while the process lives.
+        takeover: Takeover::default(),
     })
 }
 

@@ -10,6 +10,7 @@ use crate::config::{Database, StoreConfig};
 use crate::error::{OpenError, StoreError};
 use crate::job::{self, Job, Mode};
 use crate::stats::{Counters, Stats};
+use crate::takeover::Takeover;
 use crate::tx::{Dialect, Tx};
 use crate::{postgres, sqlite};
 
@@ -33,6 +34,7 @@ struct Inner {
     threads: Vec<JoinHandle<()>>,
     /// Given back after the threads have ended.
     lock: Option<Box<dyn Any + Send + Sync>>,
+    takeover: Takeover,
 }
 
 /// What a database module gives to the handle.
@@ -45,6 +47,8 @@ pub(crate) struct Workers {
     pub(crate) threads: Vec<JoinHandle<()>>,
     /// Keeps other stores out until it is dropped.
     pub(crate) lock: Option<Box<dyn Any + Send + Sync>>,
+    /// Told when another store has the database.
+    pub(crate) takeover: Takeover,
 }
 
 impl Store {
@@ -69,6 +73,7 @@ impl Store {
                 writes: workers.writes,
                 threads: workers.threads,
                 lock: workers.lock,
+                takeover: workers.takeover,
             }),
         })
     }
@@ -139,6 +144,17 @@ impl Store {
     /// change.
     pub fn is_exclusive(&self) -> bool {
         self.inner.lock.is_some()
+    }
+
+    /// Resolves with the reason when another store has taken the database from this exclusive
+    /// one. From then on nothing is written any more: the process is to end.
+    pub async fn taken_over(&self) -> String {
+        self.inner.takeover.heard().await
+    }
+
+    /// Whether [`Store::taken_over`] has happened.
+    pub fn is_taken_over(&self) -> bool {
+        self.inner.takeover.is_told()
     }
 
     /// What the store has done so far.

@@ -5,6 +5,7 @@ use colony_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::row::Row;
 use crate::tx::Tx;
 
 /// What a timer means.
@@ -94,38 +95,60 @@ pub fn clear(tx: &mut Tx<'_>, subject: Uuid) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes out at most `limit` timers that are due, oldest first.
+/// A timer that is due.
+#[derive(Debug)]
+pub struct Due {
+    /// Id of the request or run.
+    pub subject: Uuid,
+    /// The timer, unless its row makes no sense.
+    pub timer: Result<Timer, StoreError>,
+}
+
+/// At most `limit` timers that are due, oldest first, locked.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn take_due(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<Timer>, StoreError> {
+pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<Due>, StoreError> {
     let sql = format!(
         "SELECT kind, subject, detail, due_at FROM timers WHERE due_at <= $1 \
          ORDER BY due_at LIMIT {limit}{}",
         tx.skip_locked()
     );
     let rows = tx.query(&sql, &[&now])?;
-    let mut timers = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let word: &str = row.get(0)?;
-        let kind = TimerKind::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == word);
-        let kind = kind.ok_or_else(|| row.misfit("kind", "unknown kind of timer".to_owned()))?;
-        let timer = Timer {
-            kind,
-            subject: row.get(1)?,
-            detail: row.get(2)?,
-            due_at: row.get(3)?,
-        };
-        tx.send(
-            "DELETE FROM timers WHERE subject = $1 AND kind = $2 AND detail = $3",
-            &[&timer.subject, &kind.as_str(), &timer.detail],
-        )?;
-        timers.push(timer);
-    }
-    Ok(timers)
+    rows.iter()
+        .map(|row| {
+            Ok(Due {
+                subject: row.get(1)?,
+                timer: timer(row),
+            })
+        })
+        .collect()
+}
+
+fn timer(row: &Row) -> Result<Timer, StoreError> {
+    let word: &str = row.get(0)?;
+    let kind = TimerKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == word);
+    Ok(Timer {
+        kind: kind.ok_or_else(|| row.misfit("kind", "unknown kind of timer".to_owned()))?,
+        subject: row.get(1)?,
+        detail: row.get(2)?,
+        due_at: row.get(3)?,
+    })
+}
+
+/// Removes a timer.
+///
+/// # Errors
+///
+/// The database's.
+pub fn remove(tx: &mut Tx<'_>, timer: &Timer) -> Result<(), StoreError> {
+    tx.send(
+        "DELETE FROM timers WHERE subject = $1 AND kind = $2 AND detail = $3",
+        &[&timer.subject, &timer.kind.as_str(), &timer.detail],
+    )
 }
 
 /// When something is due next: a timer, a lease's expiry or deadline, a job's deadline.

@@ -167,6 +167,19 @@ impl<'a> Tx<'a> {
             .ok_or_else(|| row_count(sql, 0))
     }
 
+    /// Waits for the answers to everything that was sent.
+    ///
+    /// # Errors
+    ///
+    /// One of the statements was refused.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        let result = match &mut self.backend {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(session) => session.settle(),
+        };
+        self.note_failure(result)
+    }
+
     /// Which database this is.
     pub fn dialect(&self) -> Dialect {
         match self.backend {

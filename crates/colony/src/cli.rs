@@ -201,7 +201,7 @@ fn run_help() -> String {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  colony queen\n  colony queen --listen 127.0.0.1:0 --data-dir \
-/srv/colony\n  colony queen --database-url postgres://colony:secret@db/colony\n\nThe queen writes \
+/srv/colony\n  colony queen --database-url-file /etc/colony/database-url\n\nThe queen writes \
 its address to DIR/address and, on first start, a token to DIR/admin.token. SIGTERM and\nCtrl-C \
 let running tasks end within the grace time; a second one stops them at once. What did not\nend is \
 given back and goes on after the next start."
@@ -213,6 +213,9 @@ pub(crate) struct QueenArgs {
     /// sqlite:PATH or postgres://… [default: colony.db in the data directory].
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<String>,
+    /// File that holds this URL, so that no password shows in `ps`.
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    pub(crate) database_url_file: Option<String>,
     /// Whether callers must show a token: on or off [default: on].
     #[arg(long, value_name = "on|off")]
     pub(crate) auth: Option<String>,
@@ -411,6 +414,11 @@ impl QueenArgs {
             &settings::DATABASE_URL,
             "--database-url",
             self.database_url.as_ref(),
+        );
+        flags.set(
+            &settings::DATABASE_URL_FILE,
+            "--database-url-file",
+            self.database_url_file.as_ref(),
         );
         flags.set(&settings::AUTH, "--auth", self.auth.as_ref());
         flags.set(

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use colony_core::id::{IdSource, MonotonicIds};
-use colony_core::time::{Clock, SystemClock};
+use colony_core::time::{Clock, SteadyClock, SystemClock};
 use colony_engine::ledger::Ledger;
 use colony_engine::{Engine, EngineParts, EngineSettings};
 use colony_server::runs::RunsState;
@@ -23,6 +23,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tokio::task::JoinSet;
 
+use crate::clock_watch;
 use crate::settings::Settings;
 use embedded::EmbeddedAnt;
 
@@ -38,14 +39,14 @@ impl Colony {
     /// Makes the data directory and opens what is in it. Errors are the settings' fault.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         settings.data_dir.create()?;
-        let store = open_store(settings).await?;
+        let store = open_store(settings, true).await?;
         settings.data_dir.create_parts()?;
         let objects = LocalFileSystem::new_with_prefix(settings.data_dir.objects())
             .context("failed to open the object store in the data directory")?
             .with_fsync(true)
             .with_automatic_cleanup(true);
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::new());
         let ids: Arc<dyn IdSource> = Arc::new(MonotonicIds::new(SystemClock));
         let engine = Engine::new(EngineParts {
             store,
@@ -84,7 +85,8 @@ impl Colony {
             Some(ant) => Some(EmbeddedAnt::start(&self, ant, settings)?),
             None => None,
         };
-        let loops = self.engine.start();
+        let mut loops = self.engine.start();
+        loops.spawn(clock_watch::run(self.engine.clone()));
         Ok(Running {
             engine: self.engine,
             loops,
@@ -93,10 +95,11 @@ impl Colony {
     }
 }
 
-/// Opens the database, which may wait for a server, on a thread that may wait.
-async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+/// Opens the database, which may wait for a server, on a thread that may wait. The one way to open
+/// a store in an async context. `exclusive` keeps other queens out.
+pub(crate) async fn open_store(settings: &Settings, exclusive: bool) -> anyhow::Result<Store> {
     let config = StoreConfig {
-        exclusive: true,
+        exclusive,
         ..StoreConfig::new(settings.database.clone())
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(&config)).await;

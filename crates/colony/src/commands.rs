@@ -73,20 +73,19 @@ impl Common {
     fn settings(&self, flags: Flags, profile: Profile) -> Result<Settings, Problem> {
         let layers = Layers::read(flags, self.config.as_deref()).or_bad_input()?;
         let settings = Settings::resolve(&layers, profile).or_bad_input()?;
-        start_logging(&settings.log);
+        crate::logging::start(&settings.log);
+        for warning in settings.warnings() {
+            output::talk(&format!("warning: {warning}"));
+        }
         Ok(settings)
     }
 }
 
-/// Logs to stderr, as far as the filter lets through.
-fn start_logging(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::new(filter);
-    // It fails only when there is one already.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+/// Lets a colony in this process open as many files as it may: connections and tasks need them.
+fn raise_open_files() {
+    if let Err(error) = colony_reaper::descriptors::raise() {
+        tracing::warn!("failed to raise the limit of open files: {error}");
+    }
 }
 
 /// An answer as the API gives it.

@@ -1,6 +1,8 @@
 //! The directory of a colony: its database, objects and work, and the small files by which clients
 //! find a running queen.
 
+mod private;
+
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -18,9 +20,10 @@ impl DataDir {
         Self(path.into())
     }
 
-    /// Makes what is missing, readable by the owner only.
+    /// Makes it, readable by the owner only, or makes an existing one so.
     pub(crate) fn create(&self) -> anyhow::Result<()> {
-        make(&self.0)
+        make(&self.0)?;
+        private::tighten(&self.0)
     }
 
     /// Makes the directories below it.
@@ -91,17 +94,18 @@ impl DataDir {
 }
 
 fn make(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| {
-            let name = path.display();
-            format!(
-                "failed to make the data directory {name}; choose one that this user can write \
-                 to, with --data-dir, COLONY_DATA_DIR or `data_dir` in colony.toml"
-            )
-        })
+    make_again(path).with_context(|| {
+        let name = path.display();
+        format!(
+            "failed to make the data directory {name}; choose one that this user can write to, \
+             with --data-dir, COLONY_DATA_DIR or `data_dir` in colony.toml"
+        )
+    })
+}
+
+/// Makes a directory below a data directory, should it be missing.
+pub(crate) fn make_again(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file so that others see either nothing, the old one, or the whole new one, also after

@@ -11,6 +11,7 @@ Exit codes:
   0    done; for commands that wait for a job, run or task: it completed
   1    it failed, or something broke that is not the input's fault
   2    bad input: command line, setting, file, definition, or no such object
+  3    of a queen: another one has taken over its database
   130  it was cancelled";
 
 /// How the program ends.
@@ -22,6 +23,8 @@ pub(crate) enum Exit {
     Failed,
     /// What the user gave cannot be used.
     BadInput,
+    /// Another queen has taken over the database.
+    TakenOver,
     /// What was waited for was cancelled.
     Cancelled,
 }
@@ -32,6 +35,7 @@ impl From<Exit> for ExitCode {
             Exit::Completed => 0,
             Exit::Failed => 1,
             Exit::BadInput => 2,
+            Exit::TakenOver => 3,
             Exit::Cancelled => 130,
         })
     }
@@ -83,6 +87,17 @@ impl Problem {
         Self {
             exit: Exit::BadInput,
             error: error.into(),
+        }
+    }
+
+    /// Another queen has taken over the database of this one.
+    pub(crate) fn taken_over(reason: &str) -> Self {
+        Self {
+            exit: Exit::TakenOver,
+            error: anyhow::anyhow!(
+                "this queen has lost its database: {reason}; it has stopped its tasks, which the \
+                 other one starts again; only one queen may use a database"
+            ),
         }
     }
 

@@ -2,10 +2,19 @@
 //!
 //! A reader that goes away (`colony list | head`) is not an error: the rest is dropped.
 
+mod terminal;
+
 use std::io::{IsTerminal as _, Write as _};
 
-/// A line or more of data, for stdout.
+pub(crate) use terminal::{plain, task_line};
+
+/// A line or more of data for people, for stdout.
 pub(crate) fn data(text: &str) {
+    exact(&terminal::lines(text));
+}
+
+/// A line of data for programs, such as JSON, for stdout.
+pub(crate) fn exact(text: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody reads any more: nobody has to be told.
     let _ = write_line(&mut out, text);
@@ -22,7 +31,7 @@ pub(crate) fn raw(bytes: &[u8]) {
 pub(crate) fn talk(text: &str) {
     let mut out = std::io::stderr().lock();
     // As above.
-    let _ = write_line(&mut out, text);
+    let _ = write_line(&mut out, &terminal::lines(text));
 }
 
 fn write_line(out: &mut impl std::io::Write, text: &str) -> std::io::Result<()> {
@@ -58,26 +67,4 @@ fn color_is_wanted() -> bool {
 
 fn terminal_is_capable() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// Text of others made safe for a terminal: control characters but tab become visible marks.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' => '\t',
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(
-            super::plain("a\u{1b}[31mb\tc\r"),
-            "a\u{fffd}[31mb\tc\u{fffd}"
-        );
-    }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
+use crate::output::plain;
+
 /// A text with the name under which messages show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -40,7 +42,7 @@ impl Source {
         })?;
         let absolute = here()?.join(path);
         Ok(Self {
-            name: path.display().to_string(),
+            name: plain(&path.display().to_string()),
             text,
             directory: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
         })

@@ -20,13 +20,6 @@ use super::timetable::{Timetable, arm, take_due};
 use super::{AntError, Shutdown};
 use crate::attempt::{self, Crew, Ending};
 use crate::stop::{self, Wish, Wishes};
-use crate::work_root::Scan;
-
-/// Of one processor, looking at all processes takes no more than one part in so many.
-const SCAN_SHARE: u32 = 25;
-
-/// Time between two looks at all processes, at least.
-const SCAN_PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// What the ant knows about an attempt.
 enum Slot {
@@ -50,9 +43,6 @@ pub(super) struct Hub {
     heartbeat: Duration,
     slots: BTreeMap<AttemptRef, Slot>,
     attempts: JoinSet<(AttemptRef, Ending)>,
-    scans: JoinSet<Scan>,
-    /// CPU time of the last scan.
-    scan_took: Duration,
     outbox: VecDeque<AntMessage>,
     times: Timetable,
     /// Whether no new work is taken.
@@ -66,7 +56,6 @@ pub(super) struct Hub {
 enum Happening {
     Message(Option<QueenMessage>),
     Ended(Result<(AttemptRef, Ending), JoinError>),
-    Scanned(Scan),
     Sent,
     SoftStop,
     HardStop,
@@ -85,8 +74,6 @@ impl Hub {
             heartbeat: Duration::from_millis(heartbeat_ms.max(1)),
             slots: BTreeMap::new(),
             attempts: JoinSet::new(),
-            scans: JoinSet::new(),
-            scan_took: Duration::ZERO,
             outbox: VecDeque::new(),
             times: Timetable::default(),
             draining: false,
@@ -102,7 +89,6 @@ impl Hub {
                 Happening::Message(None) => self.link_is_gone(),
                 Happening::Ended(Ok((attempt, ending))) => self.ended(attempt, ending),
                 Happening::Ended(Err(error)) => self.broke(&error),
-                Happening::Scanned(scan) => self.scanned(scan),
                 Happening::Sent => {}
                 Happening::SoftStop => self.drain(),
                 Happening::HardStop => self.stop_all("the ant is shutting down"),
@@ -121,7 +107,6 @@ impl Hub {
         tokio::select! {
             message = self.from_queen.recv(), if !self.link_closed => Happening::Message(message),
             Some(ended) = self.attempts.join_next() => Happening::Ended(ended),
-            Some(Ok(scan)) = self.scans.join_next() => Happening::Scanned(scan),
             permit = self.crew.to_queen.reserve(), if !self.outbox.is_empty() => {
                 // A closed link shows where messages come from.
                 let message = self.outbox.pop_front();
@@ -225,7 +210,6 @@ impl Hub {
     }
 
     fn ended(&mut self, attempt: AttemptRef, ending: Ending) {
-        self.plan_scan();
         match ending {
             Ending::Report(report) => {
                 self.outbox.push_back(AntMessage::Report(report.clone()));
@@ -272,9 +256,6 @@ impl Hub {
             let before = Instant::now().checked_sub(self.crew.config.periods.report_repeat);
             self.repeat_reports(before.unwrap_or_else(Instant::now));
         }
-        if take_due(&mut self.times.stray_scan) {
-            self.scan();
-        }
         if take_due(&mut self.times.hard_stop) {
             self.stop_all("the grace time of the ant's shutdown is over");
         }
@@ -306,33 +287,6 @@ impl Hub {
             }
         }
         self.times.repeat = next.map(|said_at| said_at + self.crew.config.periods.report_repeat);
-    }
-
-    /// Sooner when a directory is wanted back, and never so often that it costs much.
-    fn plan_scan(&mut self) {
-        let pause = match self.crew.root.has_spare() {
-            true => self.crew.config.periods.stray_scan,
-            false => SCAN_PAUSE_MIN,
-        };
-        let at = Instant::now() + pause.max(self.scan_took * SCAN_SHARE);
-        let alarm = self.times.stray_scan.get_or_insert(at);
-        *alarm = at.min(*alarm);
-    }
-
-    fn scan(&mut self) {
-        let crew = Arc::clone(&self.crew);
-        self.scans.spawn_blocking(move || crew.root.scan());
-    }
-
-    fn scanned(&mut self, scan: Scan) {
-        let running: Vec<String> = self.running().map(|attempt| attempt.to_string()).collect();
-        for stray in &scan.strays {
-            if !running.contains(&stray.attempt) {
-                stray.kill();
-            }
-        }
-        self.scan_took = scan.took;
-        self.crew.root.settle(scan.rested);
     }
 
     fn running(&self) -> impl Iterator<Item = AttemptRef> {

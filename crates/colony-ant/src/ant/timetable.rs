@@ -9,7 +9,6 @@ use tokio::time::Instant;
 pub(super) struct Timetable {
     pub(super) heartbeat: Option<Instant>,
     pub(super) repeat: Option<Instant>,
-    pub(super) stray_scan: Option<Instant>,
     /// When running attempts are stopped.
     pub(super) hard_stop: Option<Instant>,
     /// When nothing is waited for any more.
@@ -19,16 +18,10 @@ pub(super) struct Timetable {
 impl Timetable {
     /// The next alarm.
     pub(super) fn next(&self) -> Option<Instant> {
-        [
-            self.heartbeat,
-            self.repeat,
-            self.stray_scan,
-            self.hard_stop,
-            self.give_up,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.heartbeat, self.repeat, self.hard_stop, self.give_up]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

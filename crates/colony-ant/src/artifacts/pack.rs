@@ -1,5 +1,6 @@
 //! Writes files into a ZIP and hashes it on the way. The same files give the same bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
@@ -7,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use colony_core::text::is_deceptive;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -126,11 +128,27 @@ fn begin<W: Write>(zip: &mut Zip<W>, name: &str, mode: u32, size: u64) -> Result
         .compression_method(CompressionMethod::Deflated)
         .unix_permissions(mode & 0o7777)
         .large_file(size > LARGE_FILE);
-    zip.start_file(name, options)
+    zip.start_file(entry_name(name), options)
         .map_err(|source| PackError::Entry {
             name: name.to_owned(),
             source,
         })
+}
+
+/// The name of an entry. What could forge a line or turn the text of a listing is written as in URLs.
+fn entry_name(name: &str) -> Cow<'_, str> {
+    if !name.contains(is_deceptive) {
+        return Cow::Borrowed(name);
+    }
+    let mut written = String::with_capacity(name.len() + 16);
+    for character in name.chars() {
+        match is_deceptive(character) {
+            true => (character.encode_utf8(&mut [0; 4]).bytes())
+                .for_each(|byte| written.push_str(&format!("%{byte:02X}"))),
+            false => written.push(character),
+        }
+    }
+    Cow::Owned(written)
 }
 
 fn add_file<W: Write>(
@@ -156,5 +174,16 @@ fn add_file<W: Write>(
             return Ok(());
         };
         zip.write_all(read).map_err(PackError::Write)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::entry_name;
+
+    #[test]
+    fn names_of_entries_forge_no_listing() {
+        assert_eq!(entry_name("a/b c-ü%.txt"), "a/b c-ü%.txt");
+        assert_eq!(entry_name("a\nb\u{1b}\u{202e}"), "a%0Ab%1B%E2%80%AE");
     }
 }

@@ -8,9 +8,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::capture::Capture;
-use crate::executor::{Event, Session, Stop};
+use crate::executor::{Event, Session, StartError, Stop};
 use crate::log::Log;
 use crate::stop::{Level, StopSignal, Wish};
+
+/// Being late by so much means that this process was frozen or the machine asleep.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How long to wait for the news that a command has ended meanwhile.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -21,6 +27,8 @@ pub(super) enum CommandEnd {
     TimedOut(ExitStatus),
     /// Because of a wish of this strength.
     Stopped(Level),
+    /// Not at all: it could not be started.
+    NotStarted(StartError),
     /// Its end could not be learned.
     Lost(std::io::Error),
 }
@@ -75,17 +83,22 @@ impl Watch<'_> {
         let mut stopping = None;
         loop {
             match self.next(&mut buffer, stopping).await {
-                Happening::Event(Event::Output(stream)) => {
-                    self.log.output(stream, &buffer, self.capture);
+                Happening::Event(event) => {
+                    if let Some(end) = self.take(event, &buffer, stopping) {
+                        return end;
+                    }
                 }
-                Happening::Event(Event::Exited(status)) => {
-                    self.log.finish_item(self.capture);
-                    return end(status, stopping);
-                }
-                Happening::Event(Event::Lost(error)) => return CommandEnd::Lost(error),
                 Happening::Room => self.send_chunk(),
                 Happening::Wish(wish) => stopping = Some(self.obey(&wish, stopping)),
-                Happening::Clock => stopping = self.look_at_clock(stopping),
+                Happening::Clock => {
+                    // One that was over in time is over, although this process was asleep.
+                    if self.is_late(stopping)
+                        && let Some(end) = self.last_words(&mut buffer).await
+                    {
+                        return end;
+                    }
+                    stopping = self.look_at_clock(stopping);
+                }
             }
         }
     }
@@ -112,6 +125,46 @@ impl Watch<'_> {
             _ = self.to_queen.reserve(), if send_now => Happening::Room,
             wish = self.stop.above(level), if level < Level::Abandon => Happening::Wish(wish),
             () = sleep_until(alarm), if alarm.is_some() => Happening::Clock,
+        }
+    }
+
+    /// Notes what happened; gives how the command ended, when it did.
+    fn take(
+        &mut self,
+        event: Event,
+        buffer: &[u8],
+        stopping: Option<Stopping>,
+    ) -> Option<CommandEnd> {
+        match event {
+            Event::Output(stream) => {
+                self.log.output(stream, buffer, self.capture);
+                None
+            }
+            Event::Exited(status) => {
+                self.log.finish_item(self.capture);
+                Some(end(status, stopping))
+            }
+            Event::NotStarted(error) => Some(CommandEnd::NotStarted(error)),
+            Event::Lost(error) => Some(CommandEnd::Lost(error)),
+        }
+    }
+
+    /// Whether the command's time was up a while ago: nobody has looked since.
+    fn is_late(&self, stopping: Option<Stopping>) -> bool {
+        stopping.is_none() && self.limits.deadline.elapsed() > LATE
+    }
+
+    /// How the command ended while nobody looked, if it did.
+    async fn last_words(&mut self, buffer: &mut Vec<u8>) -> Option<CommandEnd> {
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            let event = tokio::time::timeout_at(until, self.session.next(buffer)).await;
+            if let Some(end) = self.take(event.ok()?, buffer, None) {
+                return Some(end);
+            }
+            if self.log.is_full() {
+                return None;
+            }
         }
     }
 

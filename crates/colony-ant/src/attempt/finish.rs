@@ -4,7 +4,7 @@ use std::path::Path;
 
 use colony_wire::{AntMessage, Failure, LogRef, Outcome, Report, StoredObject};
 
-use super::{Attempt, Ending, Trouble};
+use super::{Attempt, Ending, Trouble, shown};
 use crate::artifacts::chain;
 use crate::dependencies::Unpacker;
 use crate::log::{Log, WholeLog};
@@ -27,6 +27,7 @@ impl Attempt<'_> {
             }
         };
         fetched.map_err(|message| {
+            let message = shown::message(&message, self.crew.root.path());
             let message = self.redactor.mask(&message).into_owned();
             self.log.notice(&message);
             Trouble::Failed(Failure::Dependencies { message })
@@ -82,9 +83,15 @@ impl Attempt<'_> {
 
     fn report(&mut self, outcome: Outcome, artifacts: Option<StoredObject>, log: LogRef) -> Report {
         let mut warnings = std::mem::take(&mut self.record.warnings);
+        let root = self.crew.root.path();
         for warning in &mut warnings {
             self.redactor.mask_string(warning);
+            *warning = shown::message(warning, root);
         }
+        let outcome = match outcome {
+            Outcome::Failed(failure) => Outcome::Failed(shown::failure(failure, root)),
+            outcome => outcome,
+        };
         Report {
             attempt: self.order.attempt,
             outcome,

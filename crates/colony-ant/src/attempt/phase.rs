@@ -12,7 +12,7 @@ use super::command::{CommandEnd, Watch, WatchLimits};
 use super::{Attempt, Trouble};
 use crate::artifacts::chain;
 use crate::environment;
-use crate::executor::Session;
+use crate::executor::{Session, StartError};
 use crate::stop::Level;
 
 /// A part of an attempt that runs commands.
@@ -93,12 +93,7 @@ impl Attempt<'_> {
         session
             .start(command, &self.environment)
             .await
-            .map_err(|error| {
-                let message = self.redactor.mask(&chain(&error)).into_owned();
-                self.log.notice(&format!("failed to {message}"));
-                Failure::CouldNotStart { message }
-            })?;
-        self.record.timings.started_at.get_or_insert(started_at);
+            .map_err(|error| self.not_started(&error))?;
         let watch = Watch {
             session,
             log: &mut self.log,
@@ -109,9 +104,19 @@ impl Attempt<'_> {
             limits,
         };
         let end = watch.follow().await;
+        if let CommandEnd::NotStarted(error) = &end {
+            return Err(self.not_started(error));
+        }
+        self.record.timings.started_at.get_or_insert(started_at);
         self.keep(capture, phase);
         self.judge(end, phase, limits, command)
             .inspect_err(|trouble| self.note(trouble))
+    }
+
+    fn not_started(&mut self, error: &StartError) -> Trouble {
+        let message = self.redactor.mask(&chain(error)).into_owned();
+        self.log.notice(&format!("failed to {message}"));
+        Trouble::Failed(Failure::CouldNotStart { message })
     }
 
     fn note(&mut self, trouble: &Trouble) {
@@ -181,6 +186,7 @@ impl Attempt<'_> {
                     command: masked(),
                 }
             }
+            CommandEnd::NotStarted(error) => return Err(self.not_started(&error)),
             CommandEnd::Lost(error) => Failure::CouldNotStart {
                 message: format!("follow `{}`: {error}", masked()),
             },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use colony_wire::{Failure, Outcome, StoredObject, UploadWhen};
 
-use super::{Attempt, stage};
+use super::{Attempt, shown, stage};
 use crate::artifacts::{self, Archive, Content, Extra, PackError, chain};
 use crate::objects::ObjectError;
 
@@ -72,6 +72,7 @@ impl Attempt<'_> {
 
     /// Lets a failure of the upload decide the outcome, unless that is bad already.
     fn blame(&mut self, failure: Failure, outcome: &mut Outcome) {
+        let failure = shown::failure(failure, self.crew.root.path());
         let text = stage::describe(&failure);
         self.log.notice(&text);
         if *outcome == Outcome::Completed {

@@ -2,9 +2,8 @@
 //!
 //! To make and remove three directories was measured to take from 0.7 ms to over 10 ms of waiting on
 //! ext4, more than a short command; to rename one takes 15 µs. So a directory that an attempt left
-//! as empty as it got it is put aside and given to a later one. In between rests a look at all
-//! processes: one that escaped from the attempt and still works in its directory is found and killed
-//! before another attempt gets the place.
+//! as empty as it got it, and in which nothing is at work any more, is put aside and given to a later
+//! one.
 
 use std::fs;
 use std::io;
@@ -18,20 +17,12 @@ const KEPT_MAX: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Yard {
     path: PathBuf,
-    places: Mutex<Places>,
-}
-
-#[derive(Debug, Default)]
-struct Places {
-    /// Free to take.
-    ready: Vec<Place>,
-    /// Put aside since the last look at all processes.
-    resting: Vec<Place>,
+    ready: Mutex<Vec<Place>>,
 }
 
 /// An empty directory.
 #[derive(Debug)]
-pub(crate) struct Place {
+struct Place {
     path: PathBuf,
     stamp: Stamp,
 }
@@ -61,20 +52,19 @@ impl Yard {
                 Some(Place { path, stamp })
             })
             .collect();
-        let resting = Vec::new();
-        let places = Mutex::new(Places { ready, resting });
-        Ok(Self { path, places })
+        let ready = Mutex::new(ready);
+        Ok(Self { path, ready })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.places().ready.is_empty()
+        self.ready().is_empty()
     }
 
     /// Moves a directory that is ready to where an attempt wants it, if there is one.
     pub(super) fn take(&self, to: &Path) -> Option<Stamp> {
         // Two fruitless tries are enough: what cannot be used stays where it is.
         (0..2).find_map(|_| {
-            let Place { path, stamp } = self.places().ready.pop()?;
+            let Place { path, stamp } = self.ready().pop()?;
             let usable = Stamp::of(&path) == Some(stamp) && fs::rename(path, to).is_ok();
             usable.then_some(stamp)
         })
@@ -92,24 +82,13 @@ impl Yard {
         };
         let kept = self.has_room() && fs::rename(from, &path).is_ok();
         if kept {
-            self.places().resting.push(Place { path, stamp });
+            self.ready().push(Place { path, stamp });
         }
         kept
     }
 
-    /// Takes what rests, before a look at all processes.
-    pub(super) fn resting(&self) -> Vec<Place> {
-        std::mem::take(&mut self.places().resting)
-    }
-
-    /// What has rested may be used.
-    pub(super) fn offer(&self, rested: Vec<Place>) {
-        self.places().ready.extend(rested);
-    }
-
     fn has_room(&self) -> bool {
-        let places = self.places();
-        places.ready.len() + places.resting.len() < KEPT_MAX
+        self.ready().len() < KEPT_MAX
     }
 
     /// The rights of a new directory.
@@ -117,8 +96,8 @@ impl Yard {
         Some(fs::metadata(&self.path).ok()?.mode())
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ready(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,13 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_rests_before_it_is_used_again() {
+    fn an_empty_directory_is_used_again() {
         let root = tempfile::tempdir().unwrap();
         let yard = Yard::open(root.path()).unwrap();
         let (first, second) = (fresh(root.path(), "first"), root.path().join("second"));
         assert!(yard.give(&first, None));
-        assert!(!first.exists() && yard.take(&second).is_none());
-        yard.offer(yard.resting());
+        assert!(!first.exists());
         let stamp = yard.take(&second);
         assert!(stamp.is_some() && second.join("work").is_dir() && second.join("tmp").is_dir());
         assert!(yard.give(&second, stamp));
@@ -196,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_while_it_rested_is_seen() {
+    fn what_was_written_meanwhile_is_seen() {
         let root = tempfile::tempdir().unwrap();
         let yard = Yard::open(root.path()).unwrap();
         let first = fresh(root.path(), "first");
@@ -206,7 +184,6 @@ mod tests {
         work.set_modified(long_ago).unwrap();
         assert!(yard.give(&first, None));
         fs::write(root.path().join(".spare/first/work/x"), "").unwrap();
-        yard.offer(yard.resting());
         assert!(yard.take(&root.path().join("second")).is_none());
     }
 }

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::orphans::reaper;
+
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -46,7 +48,7 @@ impl Colony {
     }
 
     pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut AntConfig)) -> Self {
-        let mut config = AntConfig::new("test-ant", dir.path().join("work-root"));
+        let mut config = AntConfig::new("test-ant", dir.path().join("work-root"), reaper());
         config.periods.stop_grace = Duration::from_millis(500);
         change(&mut config);
         let work_root = config.work_root.clone();

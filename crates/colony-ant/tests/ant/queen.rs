@@ -165,7 +165,7 @@ async fn a_second_ant_in_the_same_directory_is_refused() {
     let (_to_ant, from_queen) = tokio::sync::mpsc::channel(1);
     let clock = colony_core::time::SystemClock;
     let ant = colony_ant::Ant::new(
-        colony_ant::AntConfig::new("second", &first.work_root),
+        colony_ant::AntConfig::new("second", &first.work_root, crate::orphans::reaper()),
         colony_ant::Link {
             to_queen,
             from_queen,

@@ -75,6 +75,7 @@ pub async fn work(
         Ok(()) => worker.drain(&mut stop).await,
         Err(_) => worker.end_now().await,
     }
+    options.reapers.dismiss().await;
     claimed.map(|()| worker.summary)
 }
 

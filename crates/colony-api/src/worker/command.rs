@@ -1,16 +1,19 @@
-//! One command: its process group, its input, and what it writes.
+//! One command: its start and its end, its input, and what it writes.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use colony_reaper::{self as reaper, Command, Reaper};
 use futures_util::future::maybe_done;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::net::unix::pipe;
 
-use super::options::{GroupChange, GroupWatch, WorkerOptions};
+use super::options::WorkerOptions;
 use crate::runs::Task;
 
 /// The most of stdout that becomes an output: less than the server takes, as JSON may grow on the way.
@@ -48,30 +51,33 @@ pub(super) struct Output {
     pub(super) stderr: Vec<u8>,
 }
 
-/// Runs the command of a task to its end, or until `stop` gives a reason to stop it. Nothing of its
-/// process group is left then, also when this is dropped.
+/// Runs the command of a task to its end, or until `stop` gives a reason to stop it. Nothing that it
+/// started is left then; when this is dropped, it is killed.
 pub(super) async fn run<W>(
     options: &WorkerOptions,
     task: &Task,
     stop: impl Future<Output = W>,
 ) -> io::Result<End<W>> {
-    let mut child = start(options, task)?;
-    let mut group = Group::of(&child, options.groups.clone());
+    let command = command(options, task)?;
+    let mut reaper = options.reapers.take()?;
+    let Pipes {
+        stdin,
+        stdout: out,
+        stderr: err,
+    } = start(&mut reaper, &command).await?;
     let input = task.input_data.to_string();
     let (mut stdout, mut stderr) = (Kept::start(STDOUT_MAX), Kept::end(STDERR_MAX));
     let ended = {
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let mut talk = pin!(maybe_done(async {
-            let (stdin, out, err) = pipes;
             tokio::join!(feed(stdin, &input), stdout.read(out), stderr.read(err));
         }));
-        let mut life = pin!(live(&mut child, &mut group, stop));
+        let mut life = pin!(live(reaper, stop));
         let ended = tokio::select! {
             ended = &mut life => ended,
             // A command may go on without its pipes.
             () = &mut talk => life.await,
         };
-        // Who left the group may hold the pipes open for ever.
+        // Who was given the pipes from outside may hold them open for ever.
         let _ = tokio::time::timeout(LAST_WORDS, talk).await;
         ended?
     };
@@ -86,23 +92,55 @@ pub(super) async fn run<W>(
     })
 }
 
-fn start(options: &WorkerOptions, task: &Task) -> io::Result<Child> {
+/// The command with its environment: that of this process, the worker's, and the task's.
+fn command(options: &WorkerOptions, task: &Task) -> io::Result<Command> {
     let (program, arguments) =
         (options.command.split_first()).ok_or_else(|| io::Error::other("there is no command"))?;
+    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let attempt = (task.retry_count + 1).to_string();
     let given = options.environment.iter();
-    Command::new(program)
-        .args(arguments)
-        .envs(given.map(|(name, value)| (name, value)))
-        .env("COLONY_TASK_ID", &task.id)
-        .env("COLONY_RUN_ID", &task.run_id)
-        .env("COLONY_TASK_TYPE", &task.kind)
-        .env("COLONY_ATTEMPT", (task.retry_count + 1).to_string())
-        .env("COLONY_WORKER_ID", &options.worker_id)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
+    let given = given.map(|(name, value)| (&name[..], &value[..]));
+    let of_task = [
+        ("COLONY_TASK_ID", &task.id[..]),
+        ("COLONY_RUN_ID", &task.run_id),
+        ("COLONY_TASK_TYPE", &task.kind),
+        ("COLONY_ATTEMPT", &attempt),
+        ("COLONY_WORKER_ID", &options.worker_id),
+    ];
+    environment.extend(
+        given
+            .chain(of_task)
+            .map(|(name, value)| (name.into(), value.into())),
+    );
+    Ok(Command {
+        program: program.into(),
+        arguments: arguments.iter().map(Into::into).collect(),
+        directory: std::env::current_dir()?,
+        environment: environment.into_iter().collect(),
+        user: None,
+    })
+}
+
+/// The worker's ends of a command's pipes.
+struct Pipes {
+    stdin: pipe::Sender,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+}
+
+async fn start(reaper: &mut Reaper, command: &Command) -> io::Result<Pipes> {
+    let (stdin, input) = pipe::pipe()?;
+    let (output, stdout) = pipe::pipe()?;
+    let (errors, stderr) = pipe::pipe()?;
+    let input = input.into_blocking_fd()?;
+    let (output, errors) = (output.into_blocking_fd()?, errors.into_blocking_fd()?);
+    let outputs = [output.as_fd(), errors.as_fd()];
+    let started = reaper.start(command, outputs, Some(input.as_fd())).await;
+    started.map(|()| Pipes {
+        stdin,
+        stdout,
+        stderr,
+    })
 }
 
 enum Life<W> {
@@ -112,74 +150,28 @@ enum Life<W> {
 
 /// Waits for the command's own process, then kills what it left running. On the wish to stop the
 /// group is asked first.
-async fn live<W>(
-    child: &mut Child,
-    group: &mut Group,
-    stop: impl Future<Output = W>,
-) -> io::Result<Life<W>> {
+async fn live<W>(mut reaper: Reaper, stop: impl Future<Output = W>) -> io::Result<Life<W>> {
     let life = tokio::select! {
-        status = child.wait() => Life::Ended(status?),
+        end = reaper.end() => match end? {
+            reaper::End::Exited(status) => Ok(Life::Ended(status)),
+            reaper::End::NotStarted(error) => Err(error),
+        },
         why = stop => {
-            group.signal(Signal::TERM);
+            reaper.stop(reaper::Stop::Soft);
             // It is killed below when it takes longer.
-            let _ = tokio::time::timeout(SOFT_STOP, child.wait()).await;
-            Life::Stopped(why)
+            let _ = tokio::time::timeout(SOFT_STOP, reaper.end()).await;
+            Ok(Life::Stopped(why))
         }
     };
-    group.kill();
-    child.wait().await?;
-    Ok(life)
+    if !reaper.close().await {
+        tracing::error!("something that a command has started cannot be killed");
+    }
+    life
 }
 
-/// The process group of a command. Dropping it kills what is left in it.
-struct Group {
-    id: Option<Pid>,
-    watch: Option<GroupWatch>,
-}
-
-impl Group {
-    fn of(child: &Child, watch: Option<GroupWatch>) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let group = Self {
-            id: id.and_then(Pid::from_raw),
-            watch,
-        };
-        group.tell(GroupChange::Started);
-        group
-    }
-
-    fn tell(&self, change: fn(i32) -> GroupChange) {
-        if let (Some(id), Some(watch)) = (self.id, &self.watch) {
-            watch.tell(change(id.as_raw_nonzero().get()));
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(id) = self.id {
-            // It fails when nobody is left, which is fine.
-            let _ = kill_process_group(id, signal);
-        }
-    }
-
-    /// Once only: its number may belong to others later.
-    fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.tell(GroupChange::Ended);
-        self.id = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-async fn feed(stdin: Option<ChildStdin>, input: &str) {
-    if let Some(mut stdin) = stdin {
-        // A command need not read its input.
-        let _ = stdin.write_all(input.as_bytes()).await;
-    }
+async fn feed(mut stdin: pipe::Sender, input: &str) {
+    // A command need not read its input.
+    let _ = stdin.write_all(input.as_bytes()).await;
 }
 
 /// What is kept of a stream: its start or its end.
@@ -208,8 +200,7 @@ impl Kept {
     }
 
     /// Reads until nobody writes any more; bytes that are read are kept when this is dropped.
-    async fn read(&mut self, stream: Option<impl AsyncRead + Unpin>) {
-        let Some(mut stream) = stream else { return };
+    async fn read(&mut self, mut stream: impl AsyncRead + Unpin) {
         let mut chunk = vec![0; CHUNK];
         while let Ok(count @ 1..) = stream.read(&mut chunk).await {
             self.add(&chunk[..count]);

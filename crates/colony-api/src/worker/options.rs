@@ -1,8 +1,9 @@
 //! How a worker works.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use colony_reaper::Reapers;
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -27,44 +28,14 @@ pub struct WorkerOptions {
     pub command: Vec<String>,
     /// Variables that the command sees beside those of this process.
     pub environment: Vec<(String, String)>,
-    /// Is told of every process group.
-    pub groups: Option<GroupWatch>,
-}
-
-/// Is told of every process group of a worker as it begins and ends, so that somebody can end those
-/// of a worker that was itself killed.
-#[derive(Clone)]
-pub struct GroupWatch(Arc<dyn Fn(GroupChange) + Send + Sync>);
-
-/// A process group begins or ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupChange {
-    /// It was started.
-    Started(i32),
-    /// Nobody is left in it.
-    Ended(i32),
-}
-
-impl GroupWatch {
-    /// Has a function told.
-    pub fn new(tell: impl Fn(GroupChange) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
-    }
-
-    pub(super) fn tell(&self, change: GroupChange) {
-        (self.0)(change);
-    }
-}
-
-impl fmt::Debug for GroupWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GroupWatch")
-    }
+    /// The processes that start the commands and let nothing of them outlive its task. They are
+    /// dismissed at the end.
+    pub reapers: Arc<Reapers>,
 }
 
 impl WorkerOptions {
     /// A worker for one type with the usual numbers.
-    pub fn new(kind: &str, command: &[String]) -> Self {
+    pub fn new(kind: &str, command: &[String], reapers: Arc<Reapers>) -> Self {
         Self {
             types: vec![kind.to_owned()],
             worker_id: format!("worker-{}", std::process::id()),
@@ -76,7 +47,7 @@ impl WorkerOptions {
             max_tasks: None,
             command: command.to_vec(),
             environment: Vec::new(),
-            groups: None,
+            reapers,
         }
     }
 

@@ -14,6 +14,9 @@ use super::report;
 use crate::runs::{ChangeTask, ClaimedTask, HeartbeatRequest};
 use crate::runs_client::{ClientError, RunsClient};
 
+/// How long a result is reported beyond the end of its lease.
+const REPORT_LONGER: Duration = Duration::from_secs(5 * 60);
+
 /// How an attempt of this worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -81,6 +84,12 @@ impl TaskWork {
             Ok(End::Ended(output)) => report::of_output(task, options, &output),
             Ok(End::Stopped(None)) => return (None, Ended::Stopped),
             Ok(End::Stopped(change)) => return (change, Ended::GivenBack),
+            Err(error) if colony_reaper::is_want(&error) => {
+                tracing::warn!(task.id, %error, "no room for a command on this host");
+                // Others have time to take it, and this host to recover.
+                tokio::time::sleep(AFTER_FAILURE).await;
+                return (Some(report::give_back()), Ended::GivenBack);
+            }
             Err(error) => report::of_failure(task, options, &error),
         };
         match change.status {
@@ -89,8 +98,9 @@ impl TaskWork {
         }
     }
 
-    /// Reports for as long as the lease can last; returns what was stored. An output that the server does not take fails the
-    /// task with the server's reason.
+    /// Reports for as long as the lease can last, and longer unless the worker is to end: a server that was frozen or without
+    /// its database lets leases last longer, and refuses what comes too late. Returns what was stored. An output that the
+    /// server does not take fails the task with the server's reason.
     async fn report(
         &self,
         mut change: ChangeTask,
@@ -112,10 +122,18 @@ impl TaskWork {
                 }
             }
         };
-        match tokio::time::timeout(self.options.lease, reports).await {
-            Ok(reported) => reported,
-            Err(_) => Err("the server was away until the lease ended".into()),
+        tokio::select! {
+            reported = reports => reported,
+            () = self.patience() => Err("the server was away until the lease ended".into()),
         }
+    }
+
+    /// Ends when there is no point in reporting any more.
+    async fn patience(&self) {
+        tokio::time::sleep(self.options.lease).await;
+        let mut halt = self.halt.clone();
+        // A worker that is gone, or whose patience is over, gives up.
+        let _ = tokio::time::timeout(REPORT_LONGER, halt.wait_for(|halt| *halt)).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::run::{JobError, StopReason};
 use crate::state::JobState;
+use crate::text::storable;
 use crate::time::Timestamp;
 
 /// Something that happened.
@@ -68,7 +69,7 @@ impl AttemptEnd {
     pub fn completed(exit_code: impl Into<String>) -> Self {
         Self {
             status: EndStatus::Completed,
-            exit_code: exit_code.into(),
+            exit_code: storable(exit_code.into()),
             error_code: None,
             message: String::new(),
             retryable: true,
@@ -79,7 +80,7 @@ impl AttemptEnd {
     pub fn failed(exit_code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             status: EndStatus::Failed,
-            message: message.into(),
+            message: storable(message.into()),
             ..Self::completed(exit_code)
         }
     }
@@ -88,7 +89,7 @@ impl AttemptEnd {
     #[must_use]
     pub fn with_code(self, code: &str) -> Self {
         Self {
-            error_code: Some(code.to_owned()),
+            error_code: Some(storable(code.to_owned())),
             ..self
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::TaskPlan;
 use crate::state::{JobState, JobTaskState};
+use crate::text::storable;
 use crate::time::Timestamp;
 
 /// Why a task or job did not succeed.
@@ -21,8 +22,8 @@ impl JobError {
     /// An error of that code.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
-            message: message.into(),
+            code: storable(code.to_owned()),
+            message: storable(message.into()),
         }
     }
 }

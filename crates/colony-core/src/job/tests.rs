@@ -89,6 +89,7 @@ fn parse_task(name: &str, text: &str, names: &[&str]) -> TaskPlan {
         timeout: Duration::from_secs(60),
         allow_failure: text.contains("allow_failure"),
         always_run: text.contains("always_run"),
+        artifacts_kept: None,
         allow_start_if_completed: text.contains("again"),
     }
 }

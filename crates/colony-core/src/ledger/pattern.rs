@@ -57,6 +57,23 @@ impl KeyPattern {
         self.parts[part..].iter().all(|part| *part == Part::Any)
     }
 
+    /// The one text that fits, when there is no wildcard.
+    pub fn literal(&self) -> Option<String> {
+        let char = |part: &Part| match part {
+            Part::Char(char) => Some(*char),
+            Part::One | Part::Any => None,
+        };
+        self.parts.iter().map(char).collect()
+    }
+
+    /// Whether all that begins with [`KeyPattern::literal_prefix`] fits, and nothing else.
+    pub fn is_prefix(&self) -> bool {
+        match self.parts.as_slice() {
+            [literal @ .., Part::Any] => (literal.iter()).all(|part| matches!(part, Part::Char(_))),
+            _ => false,
+        }
+    }
+
     /// The text that every matching key begins with; narrows a search in an index.
     pub fn literal_prefix(&self) -> String {
         self.parts
@@ -118,6 +135,24 @@ mod tests {
     fn the_prefix_before_the_first_wildcard() {
         for (pattern, prefix) in [("a.*", "a."), ("*", ""), (r"a\*?b", "a*"), ("abc", "abc")] {
             assert_eq!(KeyPattern::new(pattern).literal_prefix(), prefix);
+        }
+    }
+
+    #[test]
+    fn patterns_that_are_a_text_or_a_prefix() {
+        for (pattern, literal, is_prefix) in [
+            ("abc", Some("abc"), false),
+            (r"star\*", Some("star*"), false),
+            ("", Some(""), false),
+            ("a.*", None, true),
+            ("**", None, true),
+            ("a?*", None, false),
+            ("a*b", None, false),
+            ("a?", None, false),
+        ] {
+            let pattern = KeyPattern::new(pattern);
+            assert_eq!(pattern.literal().as_deref(), literal, "{pattern:?}");
+            assert_eq!(pattern.is_prefix(), is_prefix, "{pattern:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Changing runs and tasks: PATCH and reports (`foreman-api` 7.3, 7.7, 8).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use colony_core::id::{AttemptRef, RunId, TaskId};
@@ -59,7 +60,7 @@ pub struct ChangeTask {
 
 /// Several changes, each with an outcome of its own.
 pub(super) struct Changes {
-    pub(super) items: Vec<ChangeTask>,
+    pub(super) items: Arc<Vec<ChangeTask>>,
     pub(super) now: Timestamp,
 }
 

@@ -80,6 +80,20 @@ pub(super) fn claim_tasks(
     claims: &[&Claim],
     now: Timestamp,
 ) -> Result<Vec<Share>, StoreError> {
+    loop {
+        if let Some(shares) = claim_first(tx, claims, now)? {
+            return Ok(shares);
+        }
+    }
+}
+
+/// None when there were only stale places, which are gone now: what is behind them may be for
+/// these claims.
+fn claim_first(
+    tx: &mut Tx<'_>,
+    claims: &[&Claim],
+    now: Timestamp,
+) -> Result<Option<Vec<Share>>, StoreError> {
     let mut fronts = fronts(tx, claims)?;
     let mut chosen: BTreeMap<TaskId, (usize, Offer)> = BTreeMap::new();
     for (index, claim) in claims.iter().enumerate() {
@@ -99,13 +113,15 @@ pub(super) fn claim_tasks(
             look_again: claim.queues().any(|queue| fronts[&queue].may_have_more),
         })
         .collect();
-    let mut jobs = job_task::lock_chosen(tx, &mut chosen)?;
-    if chosen.is_empty() {
-        return Ok(claimed);
-    }
+    let mut left = Vec::new();
+    let mut jobs = job_task::lock_chosen(tx, &mut chosen, &mut left)?;
     let ids: Vec<TaskId> = chosen.keys().copied().collect();
     let (mut taken, mut leases) = (Vec::new(), Vec::new());
-    for row in offer::start_tasks(tx, &ids, now)? {
+    let started = match ids.is_empty() {
+        true => Vec::new(),
+        false => offer::start_tasks(tx, &ids, now)?,
+    };
+    for row in started {
         let Some((index, offer)) = chosen.remove(&row.id) else {
             continue;
         };
@@ -126,12 +142,40 @@ pub(super) fn claim_tasks(
         });
         claimed[index].look_again = false;
     }
+    left.extend(chosen.into_values().map(|(_, offer)| offer));
+    let stale = drop_stale(tx, left)?;
+    if stale && taken.is_empty() {
+        return Ok(None);
+    }
     offer::delete_offers(tx, &taken)?;
     offer::insert_leases(tx, &leases)?;
     for share in &mut claimed {
+        share.look_again |= stale && share.tasks.is_empty();
+    }
+    for share in &mut claimed {
         (share.tasks).sort_by_key(|task| (task.row.priority, task.row.id));
     }
-    Ok(claimed)
+    Ok(Some(claimed))
+}
+
+/// Places in queues that no task waits in would be chosen again and again. True when there were
+/// any.
+fn drop_stale(tx: &mut Tx<'_>, left: Vec<Offer>) -> Result<bool, StoreError> {
+    if left.is_empty() {
+        return Ok(false);
+    }
+    let stale = offer::stale(tx, left)?;
+    for offer in &stale {
+        tracing::error!(task.id = %offer.task_id, "dropped an offer: its task does not wait for it");
+    }
+    offer::delete_offers(tx, &stale)?;
+    Ok(!stale.is_empty())
+}
+
+/// The task that a claim would get first.
+pub(super) fn first_offer(tx: &mut Tx<'_>, claim: &Claim) -> Result<Option<TaskId>, StoreError> {
+    let mut fronts = fronts(tx, &[claim])?;
+    Ok(take_first(&mut fronts, claim).map(|offer| offer.task_id))
 }
 
 fn worker_lease(claim: &Claim, row: &TaskRow, now: Timestamp) -> WorkerLease {

@@ -83,7 +83,8 @@ impl Ledger {
     }
 
     /// Carries a command out once for its key: command and answer are stored together, and the
-    /// same request gets the same answer again. `render` makes the answer, status and body.
+    /// same request gets the same answer again. `render` makes the answer, status and body. Only
+    /// reports among which one meets a bad row are stored before their answer, each alone.
     ///
     /// # Errors
     ///
@@ -92,11 +93,13 @@ impl Ledger {
         &self,
         command: Command,
         once: OnceKey,
-        render: impl Fn(&Outcome) -> (u16, String) + Send + 'static,
+        render: impl Fn(&Outcome) -> (u16, String) + Send + Sync + 'static,
     ) -> Result<(u16, String), LedgerError> {
         let (now, ids) = (self.now(), self.ids());
         let run_id = RunId::new(ids.next_uuid());
         let jobs = self.jobs().cloned();
+        let (command, render) = (Arc::new(command), Arc::new(render));
+        let (wanted, key, shown) = (Arc::clone(&command), once.clone(), Arc::clone(&render));
         let done = self
             .store()
             .write(move |tx| -> Result<_, LedgerError> {
@@ -107,7 +110,7 @@ impl Ledger {
                     return Ok((None, answer_of(stored, &once)?));
                 }
                 let mut actions = Actions::default();
-                let outcome = match &command {
+                let outcome = match &*command {
                     Command::CreateRun(new) => {
                         Outcome::Run(one(create_runs(tx, &[new.clone().row(run_id, now)]))?)
                     }
@@ -130,7 +133,15 @@ impl Ledger {
                 idempotency::store(tx, org_id, key, i64::from(answer.0), &answer.1)?;
                 Ok((Some((outcome, actions)), answer))
             })
-            .await?;
+            .await;
+        let done = match (done, &*wanted) {
+            (Err(error), Command::Report(items)) if error.is_about_rows() => {
+                let reported = self.change_tasks(items.clone()).await?;
+                let answer = shown(&Outcome::Reported(reported));
+                return self.remember(&key, answer).await;
+            }
+            (done, _) => done?,
+        };
         if let Some((outcome, actions)) = done.0 {
             self.signal(&outcome);
             if let Some(engine) = self.jobs() {
@@ -222,13 +233,17 @@ fn report(
     actions: &mut Actions,
 ) -> Result<Changed, LedgerError> {
     let changes = Changes {
-        items: items.to_vec(),
+        items: Arc::new(items.to_vec()),
         now,
     };
     let mut changed = one(change_tasks(tx, &[changes]))?;
     for (result, item) in changed.iter_mut().zip(items) {
         if let (Err(LedgerError::OwnedByJob(_)), Some(engine)) = (&*result, jobs) {
-            *result = job_task::change(tx, engine, item, now, actions);
+            *result = match job_task::change(tx, engine, item, now, actions) {
+                // What it has changed so far must not be stored.
+                Err(error @ (LedgerError::Store(_) | LedgerError::Engine(_))) => return Err(error),
+                changed => changed,
+            };
         }
     }
     Ok(changed)

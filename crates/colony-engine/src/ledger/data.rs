@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use colony_core::id::{RunDataId, RunId, TaskId};
 use colony_core::ledger::update_tags;
 use colony_core::time::Timestamp;
-use colony_store::Tx;
-use colony_store::ledger::data;
+use colony_store::ledger::data::{self, DataQuery, FoundData};
 use colony_store::ledger::{DataRow, run, task};
+use colony_store::{Page, Tx};
 
 use super::error::{LedgerError, Missing};
 use super::lane::Outs;
@@ -90,6 +90,21 @@ pub(super) fn check_run(tx: &mut Tx<'_>, org_id: &str, id: RunId) -> Result<(), 
         Some(owner) if owner == org_id => Ok(()),
         Some(_) | None => Err(LedgerError::missing(Missing::Run)),
     }
+}
+
+/// Entries of a run, which must belong to the organization.
+pub(super) fn query_data(
+    tx: &mut Tx<'_>,
+    org_id: &str,
+    run_id: RunId,
+    query: &DataQuery,
+) -> Result<Page<FoundData>, LedgerError> {
+    let page = data::query_data(tx, run_id, query)?;
+    // An entry belongs to whom its run belongs to.
+    if page.rows.first().is_none_or(|entry| entry.org_id != org_id) {
+        check_run(tx, org_id, run_id)?;
+    }
+    Ok(page)
 }
 
 pub(super) fn tag_data(

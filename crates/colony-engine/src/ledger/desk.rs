@@ -8,20 +8,29 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use colony_core::id::TaskId;
 use colony_core::time::Clock;
 use colony_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::claim::{Claim, ClaimedTask, Queue};
+use super::claim::{Claim, ClaimedTask, Queue, first_offer};
 use super::claim_once::{Given, OnceClaim, claim_group};
 use super::error::LedgerError;
 use super::job_task;
 use super::release::give_back;
 use super::signals::{Signals, lock};
+use super::upkeep::give_up_task;
+use crate::backoff::Backoff;
 use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::isolate::Subject;
 
 /// The most claims in one transaction.
 const GROUP_MAX: usize = 256;
+
+/// Tasks that end in one look because they cannot be claimed.
+const GIVEN_UP_MAX: usize = 1024;
 
 /// How often waiting claims look again without being rung for: another queen of the same database
 /// may have made tasks ready.
@@ -58,6 +67,13 @@ impl Wish {
     }
 }
 
+impl Wish {
+    fn at_most_one(mut self) -> Self {
+        Arc::make_mut(&mut self.claim).limit = 1;
+        self
+    }
+}
+
 /// A claim at the desk.
 pub(super) struct Pending {
     wish: Wish,
@@ -76,13 +92,22 @@ pub(super) struct DeskBell {
     sender: mpsc::UnboundedSender<Message>,
     /// How many claims look into each queue.
     wanted: Arc<Mutex<HashMap<Queue, usize>>>,
+    /// Why the last look failed, if it did because of the database.
+    trouble: Trouble,
 }
+
+type Trouble = Arc<Mutex<Option<Arc<StoreError>>>>;
 
 impl DeskBell {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Message>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let wanted = Arc::default();
-        (Self { sender, wanted }, receiver)
+        let (wanted, trouble) = (Arc::default(), Arc::default());
+        let bell = Self {
+            sender,
+            wanted,
+            trouble,
+        };
+        (bell, receiver)
     }
 
     /// A task is ready. Costs little when nobody waits for it.
@@ -113,10 +138,18 @@ impl DeskBell {
             Err(_) => {
                 // What was sent in this very moment still counts.
                 answer.close();
-                answer
-                    .try_recv()
-                    .unwrap_or_else(|_| Ok(Answer::Tasks(Vec::new())))
+                answer.try_recv().unwrap_or_else(|_| self.nothing())
             }
+        }
+    }
+}
+
+impl DeskBell {
+    /// What a claim gets that has waited in vain.
+    fn nothing(&self) -> Claimed {
+        match &*lock(&self.trouble) {
+            None => Ok(Answer::Tasks(Vec::new())),
+            Some(error) => Err(LedgerError::Shared(Arc::clone(error))),
         }
     }
 }
@@ -131,6 +164,9 @@ pub(super) struct Desk {
     waiting: BTreeMap<u64, Pending>,
     by_queue: HashMap<Queue, BTreeSet<u64>>,
     next: u64,
+    /// Claims whose look failed because of the database, and when they look again.
+    again: Option<(Instant, BTreeSet<u64>)>,
+    backoff: Backoff,
 }
 
 impl Desk {
@@ -150,6 +186,8 @@ impl Desk {
             waiting: BTreeMap::new(),
             by_queue: HashMap::new(),
             next: 0,
+            again: None,
+            backoff: Backoff::new("desk"),
         }
     }
 
@@ -167,6 +205,7 @@ impl Desk {
             {
                 self.hear(message, &mut due);
             }
+            due.extend(self.take_again());
             let due: Vec<u64> = due.into_iter().collect();
             for group in due.chunks(GROUP_MAX) {
                 let mut again = self.serve(group).await;
@@ -179,12 +218,29 @@ impl Desk {
 
     /// How long to sleep when nothing is heard.
     fn patience(&self) -> Duration {
+        let again = self.again.as_ref();
+        let again = again.map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        self.quiet_patience().min(again.unwrap_or(Duration::MAX))
+    }
+
+    fn quiet_patience(&self) -> Duration {
         if self.waiting.is_empty() {
             Duration::MAX
         } else if self.store.is_exclusive() {
             SWEEP
         } else {
             LOOK_AGAIN
+        }
+    }
+
+    /// Claims that are to look again after a failure, once it is time.
+    fn take_again(&mut self) -> BTreeSet<u64> {
+        match self.again.take() {
+            Some((at, numbers)) if at <= Instant::now() => numbers,
+            not_yet => {
+                self.again = not_yet;
+                BTreeSet::new()
+            }
         }
     }
 
@@ -271,11 +327,68 @@ impl Desk {
             .write(move |tx| claim_group(tx, &wishes, now))
             .await;
         match claimed {
-            Ok(claimed) => self.hand_out(&group, claimed).await,
+            Ok(claimed) => {
+                self.backoff.reset();
+                *lock(&self.signals.bell.trouble) = None;
+                self.hand_out(&group, claimed).await
+            }
+            Err(error) if error.is_about_rows() => {
+                tracing::error!("failed to claim tasks: {error}");
+                self.serve_alone(&group).await
+            }
             Err(error) => {
-                self.refuse(&group, &error);
+                self.refuse(&group, error);
                 Vec::new()
             }
+        }
+    }
+
+    /// Serves each claim alone and with one task at most, so that a task which cannot be claimed is
+    /// known: it ends with the reason.
+    async fn serve_alone(&mut self, group: &[(u64, Wish)]) -> Vec<u64> {
+        let mut again = Vec::new();
+        for (number, wish) in group {
+            let one = [(*number, wish.clone().at_most_one())];
+            for _ in 0..GIVEN_UP_MAX {
+                match self.claim_alone(&one[0].1).await {
+                    Ok(claimed) => {
+                        again.extend(self.hand_out(&one, claimed).await);
+                        break;
+                    }
+                    Err((Some(id), error)) if error.is_about_rows() => {
+                        if let Err(error) = self.give_up(id, error).await {
+                            tracing::error!("failed to end a task: {error}");
+                            break;
+                        }
+                    }
+                    Err((_, error)) => {
+                        self.refuse(&one, error);
+                        break;
+                    }
+                }
+            }
+        }
+        again
+    }
+
+    /// Serves one claim. On failure tells which task it would have got.
+    async fn claim_alone(&self, wish: &Wish) -> Result<Vec<Given>, (Option<TaskId>, StoreError)> {
+        let first: Arc<Mutex<Option<TaskId>>> = Arc::default();
+        let (inside, wish, now) = (Arc::clone(&first), wish.clone(), self.clock.now());
+        let claimed = self.store.write(move |tx| {
+            *lock(&inside) = first_offer(tx, &wish.claim)?;
+            let claimed = claim_group(tx, std::slice::from_ref(&wish), now)?;
+            tx.settle()?;
+            Ok(claimed)
+        });
+        let claimed = claimed.await;
+        claimed.map_err(|error| (*lock(&first), error))
+    }
+
+    async fn give_up(&self, id: TaskId, cause: StoreError) -> Result<(), EngineError> {
+        match &self.jobs {
+            Some(engine) => engine.give_up(Subject::Task(id), &cause.into()).await,
+            None => Ok(give_up_task(&self.store, id, &cause, self.clock.now()).await?),
         }
     }
 
@@ -329,13 +442,27 @@ impl Desk {
         }
     }
 
-    fn refuse(&mut self, group: &[(u64, Wish)], error: &StoreError) {
+    /// A claim that waits outlives a database that is away for a moment; others hear of it.
+    fn refuse(&mut self, group: &[(u64, Wish)], error: StoreError) {
         tracing::error!("failed to claim tasks: {error}");
-        for (number, _) in group {
-            if let Some(pending) = self.dismiss(*number) {
-                // Dropped unanswered, the claim fails as if the ledger were closed.
-                drop(pending);
+        let may_pass = error.is_retryable();
+        let error = Arc::new(error);
+        *lock(&self.signals.bell.trouble) = may_pass.then(|| Arc::clone(&error));
+        let mut waiting = BTreeSet::new();
+        for (number, wish) in group {
+            if may_pass && !wish.claim.wait.is_zero() {
+                waiting.insert(*number);
+            } else if let Some(pending) = self.dismiss(*number) {
+                // Its caller may have gone.
+                let _ = pending
+                    .reply
+                    .send(Err(LedgerError::Shared(Arc::clone(&error))));
             }
+        }
+        if !waiting.is_empty() {
+            let at = Instant::now() + self.backoff.next();
+            let (_, numbers) = self.again.get_or_insert((at, BTreeSet::new()));
+            numbers.extend(waiting);
         }
     }
 }

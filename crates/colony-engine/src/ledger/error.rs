@@ -1,5 +1,7 @@
 //! Why a use-case of the ledger did not happen.
 
+use std::sync::Arc;
+
 use colony_store::StoreError;
 use colony_store::ledger::TaskRow;
 
@@ -49,6 +51,9 @@ pub enum LedgerError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database failed, for several callers together.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
     /// The engine failed.
     #[error(transparent)]
     Engine(Box<EngineError>),
@@ -67,6 +72,39 @@ impl From<EngineError> for LedgerError {
 }
 
 impl LedgerError {
+    /// Whether the database as a whole is to blame, or the ledger's end: the same request may
+    /// succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_unavailable(),
+            Self::Shared(error) => error.is_unavailable(),
+            Self::Engine(error) => error.is_unavailable(),
+            Self::Closed => true,
+            Self::Missing { .. }
+            | Self::LeaseLost(_)
+            | Self::OwnedByJob(_)
+            | Self::RunOwnedByJob
+            | Self::KeyRevoked
+            | Self::KeyReused => false,
+        }
+    }
+
+    /// Whether the rows at hand are to blame, not the database as a whole.
+    pub(super) fn is_about_rows(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_about_rows(),
+            Self::Shared(error) => error.is_about_rows(),
+            Self::Engine(error) => error.is_about_rows(),
+            Self::Missing { .. }
+            | Self::LeaseLost(_)
+            | Self::OwnedByJob(_)
+            | Self::RunOwnedByJob
+            | Self::KeyRevoked
+            | Self::KeyReused
+            | Self::Closed => false,
+        }
+    }
+
     pub(super) fn missing(what: Missing) -> Self {
         Self::Missing { what, item: 0 }
     }

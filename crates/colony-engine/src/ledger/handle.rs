@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use colony_core::id::{IdSource, RunDataId, RunId, TaskId};
 use colony_core::time::{Clock, Timestamp};
-use colony_store::ledger::data::{self, DataQuery};
+use colony_store::ledger::data::{DataQuery, FoundData};
 use colony_store::ledger::list::{self, LedgerList};
 use colony_store::ledger::{DataRow, RunRow, TaskRow, run, task};
 use colony_store::{Page, Store};
@@ -14,15 +14,16 @@ use tokio::task::JoinSet;
 use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_tasks};
 use super::claim::{Claim, ClaimedTask};
 use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
-use super::data::{Delete, WriteData, check_run, delete_data, tag_data, write_data};
+use super::data::{Delete, WriteData, delete_data, query_data, tag_data, write_data};
 use super::desk::{Answer, Desk, DeskBell, Wish};
 use super::error::{LedgerError, Missing};
 use super::keys::KeyCache;
 use super::lane::Lane;
 use super::release::{Heartbeat, HeldLease, renew};
 use super::signals::Signals;
-use super::upkeep::{self, Alarm};
+use super::upkeep::{self, Alarm, Following};
 use crate::engine::Engine;
+use crate::jump::Follower;
 
 /// How often a wait for a task's end looks at the row without being told: another queen of the
 /// same database may have changed it.
@@ -80,10 +81,19 @@ impl Ledger {
             receiver,
         );
         loops.spawn(desk.run());
+        let following = match &jobs {
+            Some(engine) => Following::Engine(engine.clone()),
+            None => Following::Alone(Follower::new(
+                store.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&ids),
+            )),
+        };
         loops.spawn(upkeep::run(
             store.clone(),
             Arc::clone(&clock),
             signals.clone(),
+            following,
         ));
         let created = signals.clone();
         let tasks = Lane::start(
@@ -239,15 +249,41 @@ impl Ledger {
             Some(_) => items.iter().map(under_lease).collect(),
             None => Vec::new(),
         };
-        let mut changed = self.inner.changes.run(Changes { items, now }).await?;
+        let items = Arc::new(items);
+        let together = Arc::clone(&items);
+        let together = Changes {
+            items: together,
+            now,
+        };
+        let mut changed = match self.inner.changes.run(together).await {
+            Err(error) if error.is_about_rows() => self.change_each(&items, now).await,
+            changed => changed?,
+        };
         if let Some(engine) = &self.inner.jobs {
             for (result, item) in changed.iter_mut().zip(leased) {
                 if let (Err(LedgerError::OwnedByJob(_)), Some(item)) = (&*result, item) {
                     *result = engine.change_job_task(item, now).await;
+                    if let Err(error) = result
+                        && error.is_unavailable()
+                    {
+                        // The caller asks again for all of them.
+                        return Err(std::mem::replace(error, LedgerError::Closed));
+                    }
                 }
             }
         }
         Ok(changed)
+    }
+
+    /// Changes each task alone, so that one that cannot be changed fails alone.
+    async fn change_each(&self, items: &[ChangeTask], now: Timestamp) -> Changed {
+        let mut changed = Vec::with_capacity(items.len());
+        for item in items {
+            let items = Arc::new(vec![item.clone()]);
+            let alone = self.inner.changes.run(Changes { items, now }).await;
+            changed.push(alone.and_then(|mut one| one.pop().unwrap_or(Err(LedgerError::Closed))));
+        }
+        changed
     }
 
     /// A page of tasks (7.8).
@@ -306,13 +342,10 @@ impl Ledger {
         org_id: &str,
         run_id: RunId,
         query: DataQuery,
-    ) -> Result<Page<DataRow>, LedgerError> {
+    ) -> Result<Page<FoundData>, LedgerError> {
         let org_id = org_id.to_owned();
         self.store()
-            .read(move |tx| {
-                check_run(tx, &org_id, run_id)?;
-                Ok(data::query_data(tx, run_id, &query)?)
-            })
+            .read(move |tx| query_data(tx, &org_id, run_id, &query))
             .await
     }
 
@@ -350,19 +383,12 @@ impl Ledger {
             .await
     }
 
-    /// Whether the database answers.
-    pub async fn is_healthy(&self) -> bool {
-        let answer = self
-            .store()
-            .read(|tx| tx.query_one("SELECT 1", &[]).map(|_| ()));
-        answer.await.is_ok()
-    }
-
     pub(super) fn jobs(&self) -> Option<&Engine> {
         self.inner.jobs.as_ref()
     }
 
-    pub(super) fn store(&self) -> &Store {
+    /// The database, for what has no use-case: health.
+    pub fn store(&self) -> &Store {
         &self.inner.store
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use colony_core::id::{AttemptRef, RunDataId, RunId, TaskId};
 use colony_core::job::{AttemptEnd, EndStatus};
 use colony_core::state::TaskStatus;
+use colony_core::text::control_in_name;
 use colony_core::time::Timestamp;
 use colony_store::context::{self, Context};
 use colony_store::dispatch::{self, Lease};
@@ -22,7 +23,9 @@ use super::release::HeldLease;
 use crate::action::Actions;
 use crate::ant::Lost;
 use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::event::RunEventKind;
+use crate::isolate::Subject;
 use crate::report::end_attempt;
 
 /// A job task that was claimed.
@@ -47,10 +50,12 @@ impl ClaimedJobTask {
     }
 }
 
-/// Locks the runs of the job tasks among chosen offers; forgets those of runs that are busy.
+/// Locks the runs of the job tasks among chosen offers; leaves those of runs that are busy or not
+/// there.
 pub(super) fn lock_chosen<T>(
     tx: &mut Tx<'_>,
     chosen: &mut BTreeMap<TaskId, (T, Offer)>,
+    left: &mut Vec<Offer>,
 ) -> Result<BTreeMap<TaskId, WorkerTask>, StoreError> {
     let is_job = |offer: &Offer| offer.timeout_ms.is_some();
     let jobs = chosen.iter().filter(|(_, (_, offer))| is_job(offer));
@@ -59,7 +64,13 @@ pub(super) fn lock_chosen<T>(
         return Ok(BTreeMap::new());
     }
     let locked = worker_task::lock_tasks(tx, &ids)?;
-    chosen.retain(|id, (_, offer)| !is_job(offer) || locked.contains_key(id));
+    chosen.retain(|id, (_, offer)| {
+        let stays = !is_job(offer) || locked.contains_key(id);
+        if !stays {
+            left.push(offer.clone());
+        }
+        stays
+    });
     Ok(locked)
 }
 
@@ -186,6 +197,11 @@ fn export(
     };
     let run_id: RunId = row.run_id;
     for (key, value) in members(output) {
+        if control_in_name(&key).is_some() {
+            let key = key.escape_debug();
+            tracing::warn!(task.id = %row.id, "the output `{key}` gives no variable: its name holds control characters");
+            continue;
+        }
         let context = Context {
             id: RunDataId::new(engine.ids.next_uuid()),
             task_id: row.id,
@@ -255,16 +271,36 @@ impl Engine {
         item: ChangeTask,
         now: Timestamp,
     ) -> Result<TaskRow, LedgerError> {
-        let engine = self.clone();
-        let (row, actions) = self
+        let (engine, id) = (self.clone(), item.id);
+        let changed = self
             .store
             .write(move |tx| {
                 let mut actions = Actions::default();
                 let row = change(tx, &engine, &item, now, &mut actions)?;
                 Ok::<_, LedgerError>((row, actions))
             })
-            .await?;
-        actions.carry_out(self);
-        Ok(row)
+            .await;
+        match changed {
+            Ok((row, actions)) => {
+                actions.carry_out(self);
+                Ok(row)
+            }
+            Err(error) => Err(self.end_changeless(id, error).await?),
+        }
+    }
+
+    /// A job whose task cannot be changed, whoever asks, ends. Gives the error back.
+    async fn end_changeless(
+        &self,
+        id: TaskId,
+        error: LedgerError,
+    ) -> Result<LedgerError, LedgerError> {
+        let cause = match error {
+            LedgerError::Store(error) if error.is_about_rows() => EngineError::Store(error),
+            LedgerError::Engine(error) if error.is_about_rows() => *error,
+            other => return Ok(other),
+        };
+        self.give_up(Subject::Task(id), &cause).await?;
+        Ok(cause.into())
     }
 }

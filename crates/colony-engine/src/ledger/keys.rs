@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use colony_core::id::TokenId;
+use colony_core::text::{code_point, control_in_name};
 use colony_core::time::Timestamp;
 use colony_store::ledger::key::{self, KeyRow};
 
@@ -15,6 +16,7 @@ use super::error::LedgerError;
 use super::handle::Ledger;
 use super::key_watch::WatchedKeys;
 use super::signals::lock;
+use crate::error::EngineError;
 use crate::setup::hash_token;
 
 /// How long a recognized key is trusted without asking the database: so long a key that was
@@ -74,8 +76,14 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The database's.
+    /// The database's, or a text holds control characters.
     pub async fn create_key(&self, new: NewKey) -> Result<(KeyRow, String), LedgerError> {
+        let texts = [&new.org_id, &new.environment, &new.name];
+        if let Some(letter) = texts.into_iter().find_map(|text| control_in_name(text)) {
+            let letter = code_point(letter);
+            let message = format!("a key's texts hold no control characters, found {letter}");
+            return Err(EngineError::Invalid(message).into());
+        }
         let random = URL_SAFE_NO_PAD.encode(new.random);
         let text = format!("fmn_{}_{}_{random}", new.environment, new.org_id);
         let row = KeyRow {

@@ -84,6 +84,10 @@ async fn drive<Op: Send + Sync + 'static, Out: Send + 'static>(
     }
 }
 
+fn hits_all(error: &StoreError) -> bool {
+    error.is_unavailable() && !matches!(error, StoreError::Conflict { .. })
+}
+
 /// One result for each operation. When the transaction of several fails, each gets one of its own,
 /// so that only the guilty one fails.
 async fn commit<Op: Send + Sync + 'static, Out: Send + 'static>(
@@ -93,8 +97,16 @@ async fn commit<Op: Send + Sync + 'static, Out: Send + 'static>(
 ) -> Vec<Result<Out, LedgerError>> {
     let all = Arc::clone(&ops);
     let grouped = store.write(move |tx| run(tx, &all)).await;
-    if let Ok(outs) = grouped {
-        return outs;
+    match grouped {
+        Ok(outs) => return outs,
+        // It would fail for each of them, after as long a wait; and what may be stored already
+        // must not be done again.
+        Err(error) if ops.len() == 1 || hits_all(&error) => {
+            let error = Arc::new(error);
+            let shared = |_: &Op| Err(LedgerError::Shared(Arc::clone(&error)));
+            return ops.iter().map(shared).collect();
+        }
+        Err(_) => {}
     }
     let mut outs = Vec::with_capacity(ops.len());
     for index in 0..ops.len() {

@@ -120,29 +120,55 @@ pub(super) struct Round {
 
 /// Ends leases that ran out, and offers tasks whose delay is over.
 pub(super) fn upkeep(tx: &mut Tx<'_>, now: Timestamp) -> Result<Round, StoreError> {
-    let mut ids = lease::expired(tx, now, EXPIRED_MAX)?;
-    ids.extend(offer::due_tasks(tx, now, EXPIRED_MAX)?);
-    let mut rows = Vec::new();
-    if !ids.is_empty() {
-        let mut work = Work::lock(tx, &ids)?;
-        for id in ids {
-            if let Some(entry) = work.get(id) {
-                expire(entry, now);
-                offer_due(entry, now);
-            }
-        }
-        rows = work.save(tx, now)?;
-    }
+    let ids = due(tx, now)?;
+    let rows = upkeep_of(tx, &ids, now)?;
     let next_due = lease::next_due(tx)?;
     Ok(Round { rows, next_due })
 }
 
-fn offer_due(entry: &mut Entry, now: Timestamp) {
-    if let Some(Waiting::Delayed(due_at)) = entry.task.row.waiting
-        && due_at <= now
-    {
-        entry.wait(Some(Waiting::Offered));
-        entry.touch(now);
+/// Tasks whose lease ran out or whose delay is over.
+pub(super) fn due(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    let mut ids = lease::expired(tx, now, EXPIRED_MAX)?;
+    ids.extend(offer::due_tasks(tx, now, EXPIRED_MAX)?);
+    Ok(ids)
+}
+
+/// Does for these tasks what is due. Leases and delays of tasks that are not there are dropped.
+pub(super) fn upkeep_of(
+    tx: &mut Tx<'_>,
+    ids: &[TaskId],
+    now: Timestamp,
+) -> Result<Vec<TaskRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut work = Work::lock(tx, ids)?;
+    let (mut missing, mut stale) = (Vec::new(), Vec::new());
+    for id in ids {
+        let Some(entry) = work.get(*id) else {
+            missing.push(*id);
+            continue;
+        };
+        expire(entry, now);
+        if !offer_due(entry, now) {
+            stale.push(*id);
+        }
+    }
+    lease::delete_leases(tx, &missing)?;
+    stale.extend(missing);
+    offer::forget_delayed(tx, &stale, now)?;
+    work.save(tx, now)
+}
+
+/// False when the task is not one of those whose delay is over.
+fn offer_due(entry: &mut Entry, now: Timestamp) -> bool {
+    match entry.task.row.waiting {
+        Some(Waiting::Delayed(due_at)) if due_at <= now => {
+            entry.wait(Some(Waiting::Offered));
+            entry.touch(now);
+            true
+        }
+        Some(Waiting::Delayed(_) | Waiting::Offered) | None => false,
     }
 }
 

@@ -65,6 +65,11 @@ impl Signals {
         self.tell_run(id, || Change::Run);
     }
 
+    /// Times were moved: what is due is to be looked up anew.
+    pub(crate) fn look_now(&self) {
+        self.alarm.set(crate::jump::LONG_AGO);
+    }
+
     /// A job task waits for workers.
     pub(crate) fn job_task_offered(&self, run_id: RunId, offer: &Offer) {
         self.bell.ring(&offer.org_id, &offer.kind);

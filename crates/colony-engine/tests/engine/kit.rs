@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use colony_core::id::MonotonicIds;
 use colony_core::state::JobState;
-use colony_core::time::SystemClock;
+use colony_core::time::{Clock, SystemClock};
 use colony_engine::{
     Caller, Engine, EngineParts, EngineSettings, ExecutionView, SaveDefinition, Submit,
 };
@@ -29,11 +29,19 @@ impl Kit {
     }
 
     pub(crate) fn with(store: &TestStore, settings: EngineSettings) -> Self {
+        Self::with_clock(store, settings, Arc::new(SystemClock))
+    }
+
+    pub(crate) fn with_clock(
+        store: &TestStore,
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let objects = Arc::new(InMemory::new());
         let engine = Engine::new(EngineParts {
             store: (**store).clone(),
             objects: Arc::clone(&objects) as _,
-            clock: Arc::new(SystemClock),
+            clock,
             ids: Arc::new(MonotonicIds::new(SystemClock)),
             seed: 1,
             settings,

@@ -85,6 +85,23 @@ both_databases! {
         });
     }
 
+    fn a_heartbeat_is_answered_with_stops(store) {
+        block_on(async {
+            let kit = Kit::new(&store);
+            kit.save(ONE).await;
+            let mut ant = ScriptedAnt::connect(&kit.engine, "ant", &[], false).await;
+            let id = kit.submit("one").await;
+            let order = ant.order().await;
+            kit.engine.cancel(&kit.caller, &id).await.unwrap();
+            // The first one may be lost on its way.
+            assert_eq!(ant.cancelled().await, order.attempt);
+            ant.say(AntMessage::Heartbeat { running: vec![order.attempt] }).await;
+            assert_eq!(ant.cancelled().await, order.attempt);
+            assert!(ant.end(&order, 143).await);
+            kit.wait(&id, JobState::Cancelled).await;
+        });
+    }
+
     fn what_an_ant_gives_back_runs_again_at_once(store) {
         block_on(async {
             let kit = Kit::new(&store);

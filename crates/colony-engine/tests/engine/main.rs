@@ -1,10 +1,14 @@
 //! The engine against a scripted ant, on both databases.
 
 mod ant;
+mod faults;
 mod kit;
 mod leases;
 mod logs;
+mod poison;
+mod rendered;
 mod restart;
 mod runs;
 mod scheduling;
+mod totals;
 mod workers;

@@ -39,7 +39,7 @@ both_databases! {
             let first = kit.submit("narrow").await;
             let order = ant.order().await;
             let second = kit.submit("narrow").await;
-            waits_because(&kit, &second, "all 1 slots of narrow are taken").await;
+            waits_because(&kit, &second, "waits for a free slot: 1 of 1 in use (max_concurrency)").await;
             // A type that waits holds up no other.
             let other = kit.submit("wide").await;
             ant.work(1, &[]).await;
@@ -48,6 +48,21 @@ both_databases! {
             kit.wait(&first, JobState::Completed).await;
             ant.work(1, &[]).await;
             kit.wait(&second, JobState::Completed).await;
+        });
+    }
+
+    fn the_bound_that_nobody_set_is_named(store) {
+        block_on(async {
+            let kit = Kit::new(&store);
+            kit.save(&job("usual", "", "")).await;
+            let mut ant = ScriptedAnt::connect(&kit.engine, "ant", &[], true).await;
+            for _ in 0..3 {
+                kit.submit("usual").await;
+                ant.order().await;
+            }
+            let fourth = kit.submit("usual").await;
+            let reason = "waits for a free slot: 3 of 3 in use (max_concurrency, 3 unless set)";
+            waits_because(&kit, &fourth, reason).await;
         });
     }
 

@@ -90,8 +90,16 @@ pub(crate) struct Line<'l> {
 impl Line<'_> {
     pub(crate) fn head() {
         write(&format!(
-            "{:<10}  {:<34} {:>7} {:>11} {:>8} {:>8} {:>8} {:>8}",
-            "database", "what", "callers", "per second", "p50 ms", "p99 ms", "CPU µs", "RSS MiB"
+            "{:<10}  {:<34} {:>7} {:>11} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            "database",
+            "what",
+            "callers",
+            "per second",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "CPU µs",
+            "RSS MiB"
         ));
     }
 
@@ -106,10 +114,10 @@ impl Line<'_> {
         } = self;
         let items = (measured.latencies.len() * measured.items).max(1);
         let cpu = cpu.as_secs_f64() * 1e6 / items as f64;
-        let (p50, p99) = (measured.percentile(50), measured.percentile(99));
+        let [p50, p95, p99] = [50, 95, 99].map(|percent| measured.percentile(percent));
         let per_second = measured.per_second;
         write(&format!(
-            "{database:<10}  {what:<34} {callers:>7} {per_second:>11.0} {p50:>8.2} {p99:>8.2} {cpu:>8.0} {resident:>8}"
+            "{database:<10}  {what:<34} {callers:>7} {per_second:>11.0} {p50:>8.2} {p95:>8.2} {p99:>8.2} {cpu:>8.0} {resident:>8}"
         ));
     }
 }

@@ -1,11 +1,13 @@
 //! The Runs API over HTTP, on both databases.
 //!
-//! `cargo xtask bench runs-api [-- SECONDS [WAITING] [WORD…]]`: seconds for each measurement (2),
-//! the longest queue that is measured (1 000 000), and words of the lines that are wanted (all):
+//! `cargo xtask bench runs-api [-- SECONDS [WAITING [RUNS]] [WORD…]]`: seconds for each
+//! measurement (2), the longest queue that is measured (1 000 000), the runs behind the lists
+//! (100 000, with five times as many tasks), and words of the lines that are wanted (all):
 //! `SQLite`, `PostgreSQL`, or a part of what is measured. The server is a process of its own, as
 //! its memory is measured too; load and server share the machine.
 
 mod connection;
+mod lists;
 mod load;
 mod operations;
 mod process;
@@ -39,6 +41,7 @@ fn main() {
     let wanted = Wanted::read(&arguments);
     let time = Duration::from_secs(numbers.first().copied().unwrap_or(2));
     let waiting_max = numbers.get(1).copied().unwrap_or(1_000_000);
+    let runs = numbers.get(2).copied().unwrap_or(100_000);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -51,6 +54,21 @@ fn main() {
     for (name, database) in [(SQLITE, sqlite.as_str()), (POSTGRESQL, postgres.url())] {
         if wanted.database(name) {
             runtime.block_on(measure(name, database, time, waiting_max, &wanted));
+        }
+    }
+    if !lists::paths(runs).iter().any(|path| wanted.line(path)) {
+        return;
+    }
+    let sqlite = format!("sqlite:{}", directory.path().join("lists.db").display());
+    let postgres = TestPostgres::create("bench_runs_api_lists");
+    for (name, database) in [(SQLITE, sqlite.as_str()), (POSTGRESQL, postgres.url())] {
+        if wanted.database(name) {
+            lists::seed(database, runs);
+            if name == POSTGRESQL {
+                // As it would by itself within minutes.
+                postgres.run("VACUUM ANALYZE");
+            }
+            runtime.block_on(measure_lists(name, database, time, runs, &wanted));
         }
     }
 }
@@ -148,5 +166,32 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, w
             }
         });
         line(&what, CALLERS, &measured.await);
+    }
+}
+
+async fn measure_lists(name: &str, database: &str, time: Duration, runs: u64, wanted: &Wanted) {
+    let process = Process::start(database);
+    lists::open(process.address).await;
+    for path in lists::paths(runs).iter().filter(|path| wanted.line(path)) {
+        for callers in lists::CALLERS {
+            let cpu = process.cpu();
+            let measured = load::closed_loop(process.address, callers, time, {
+                let path = path.clone();
+                move |connection, _| {
+                    let path = path.clone();
+                    async move { lists::get(connection, &path).await }
+                }
+            });
+            let measured = measured.await;
+            Line {
+                database: name,
+                what: path,
+                callers,
+                measured: &measured,
+                cpu: process.cpu().saturating_sub(cpu),
+                resident: process.resident_mib(),
+            }
+            .print();
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
-use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use colony_api::jobs::ErrorDetail;
 
+use crate::edge::body::{self, BodyError, Bounds};
+use crate::edge::budget::Share;
 use crate::jobs::error::{ApiError, Class};
+use crate::state::ServerState;
 
 /// Largest body of a definition, in bytes (`formicary-api` 7.1).
 pub(super) const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
@@ -17,47 +19,72 @@ pub(super) const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much memory each byte of a body is expected to take: its text, that of the values made of
+/// it, and that of the row.
+const EXPANSION: usize = 4;
+/// What each value takes beside its text, and each object, however small: it is a tree.
+const VALUE_BYTES: usize = 64;
+const OBJECT_BYTES: usize = 640;
+
+/// A body, and the memory that it and what is made of it may take: keep it until the answer.
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    _share: Share,
+}
 
 /// The whole body, at most `limit` bytes; a longer one is an error of class `too_large`.
 pub(super) async fn read(
+    state: &ServerState,
     request: Request,
     limit: usize,
     too_large: Class,
-) -> Result<Vec<u8>, ApiError> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body(), limit)).await;
-    match collected {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(ReadError::TooLarge)) => Err(too_large_error(limit, too_large)),
-        Ok(Err(ReadError::Broken)) => Err(ApiError::invalid(
-            "body",
-            "the connection broke before the body was complete",
-        )),
-        Err(_) => Err(ApiError::invalid(
+) -> Result<Whole, ApiError> {
+    let mut share = state.edge.share();
+    let bounds = Bounds {
+        bytes: limit,
+        time: BODY_TIMEOUT,
+        expansion: EXPANSION,
+    };
+    let (head, body) = request.into_parts();
+    let bytes = body::read(&mut share, &head.headers, body, bounds).await;
+    let bytes = bytes.map_err(|error| refusal(error, limit, too_large))?;
+    // Many small values take far more memory than their text.
+    let expected = EXPANSION * bytes.len() + values(&bytes);
+    (share.grow_to(expected)).map_err(|error| refusal(error.into(), limit, too_large))?;
+    Ok(Whole {
+        bytes,
+        _share: share,
+    })
+}
+
+fn refusal(error: BodyError, limit: usize, too_large: Class) -> ApiError {
+    match error {
+        BodyError::TooLarge => too_large_error(limit, too_large),
+        BodyError::TooSlow => ApiError::invalid(
             "body",
             format!(
                 "the body did not arrive within {} s",
                 BODY_TIMEOUT.as_secs()
             ),
-        )),
-    }
-}
-
-enum ReadError {
-    TooLarge,
-    Broken,
-}
-
-async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, ReadError> {
-    let mut whole = Vec::new();
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk: Bytes = chunk.map_err(|_| ReadError::Broken)?;
-        if whole.len() + chunk.len() > limit {
-            return Err(ReadError::TooLarge);
+        ),
+        BodyError::Broken => {
+            ApiError::invalid("body", "the connection broke before the body was complete")
         }
-        whole.extend_from_slice(&chunk);
+        BodyError::NoRoom => ApiError::new(
+            Class::Unavailable,
+            "the bodies of other calls take all memory for them at the moment; try again",
+        ),
     }
-    Ok(whole)
+}
+
+/// About how much memory the values of a text take beside their text.
+fn values(text: &[u8]) -> usize {
+    let sizes = text.iter().map(|byte| match byte {
+        b'{' => OBJECT_BYTES,
+        b',' | b':' | b'[' | b'\n' => VALUE_BYTES,
+        _ => 0,
+    });
+    sizes.sum()
 }
 
 fn too_large_error(limit: usize, class: Class) -> ApiError {
@@ -71,9 +98,9 @@ fn too_large_error(limit: usize, class: Class) -> ApiError {
 }
 
 /// A body as text.
-pub(super) fn text(bytes: Vec<u8>) -> Result<String, ApiError> {
-    String::from_utf8(bytes).map_err(|error| {
-        let place = error.utf8_error().valid_up_to();
+pub(super) fn text(bytes: &[u8]) -> Result<&str, ApiError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let place = error.valid_up_to();
         let message = format!("the body is not UTF-8 text: byte {} is not", place + 1);
         ApiError::invalid("body", message)
     })

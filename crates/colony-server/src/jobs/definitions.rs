@@ -52,8 +52,9 @@ pub(super) async fn save(
     request: Request,
 ) -> Answer {
     let format = format(request.headers());
-    let bytes = body::read(request, body::DEFINITION_BYTES_MAX, Class::InvalidRequest).await?;
-    let text = body::text(bytes)?;
+    let limit = body::DEFINITION_BYTES_MAX;
+    let whole = body::read(&state, request, limit, Class::InvalidRequest).await?;
+    let text = body::text(&whole.bytes)?.to_owned();
     let saved = save_once_more(&state, &caller, SaveDefinition { text, format }).await?;
     saved_answer(&saved)
 }

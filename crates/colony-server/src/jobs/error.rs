@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use colony_api::jobs::{ErrorBody, ErrorDetail};
 use colony_engine::EngineError;
@@ -10,13 +11,16 @@ use colony_spec::Diagnostic;
 use colony_store::StoreError;
 
 use crate::auth::AuthError;
+use crate::edge::names::Foreign;
 use crate::jobs::answer;
+use crate::outage;
 
 /// The class of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     InvalidRequest,
     Unauthenticated,
+    PermissionDenied,
     NotFound,
     Conflict,
     TooLarge,
@@ -33,6 +37,7 @@ impl Class {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -46,6 +51,7 @@ impl Class {
         match self {
             Self::InvalidRequest => "InvalidRequest",
             Self::Unauthenticated => "Unauthenticated",
+            Self::PermissionDenied => "PermissionDenied",
             Self::NotFound => "NotFound",
             Self::Conflict => "Conflict",
             Self::TooLarge => "TooLarge",
@@ -105,7 +111,23 @@ impl IntoResponse for ApiError {
             code: self.class.code().to_owned(),
             details: self.details,
         };
-        answer::json(self.class.status(), &body)
+        let mut response = answer::json(self.class.status(), &body);
+        if self.class == Class::Unavailable {
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, outage::RETRY_AFTER);
+        }
+        response
+    }
+}
+
+impl From<Foreign> for ApiError {
+    fn from(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Host | Foreign::Origin => {
+                Self::new(Class::PermissionDenied, foreign.message())
+            }
+            Foreign::Content => Self::invalid("body", foreign.message()),
+        }
     }
 }
 
@@ -128,13 +150,12 @@ impl From<EngineError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        log(&error);
-        if error.is_retryable() || matches!(error, StoreError::Closed) {
-            return Self::new(
-                Class::Unavailable,
-                "the database cannot be reached at the moment; try again",
-            );
+        if error.is_unavailable() {
+            outage::log(&error);
+            let message = format!("the database {}; try again", error.outage());
+            return Self::new(Class::Unavailable, message);
         }
+        log(&error);
         Self::internal()
     }
 }

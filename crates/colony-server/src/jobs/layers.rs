@@ -1,6 +1,8 @@
 //! What happens around each handler: faults, indented JSON, authentication.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -11,9 +13,16 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
 use crate::auth;
+use crate::edge::connections::Seat;
+use crate::health::Report;
 use crate::jobs::answer::JSON;
 use crate::jobs::error::{ApiError, Class};
-use crate::state::ServerState;
+use crate::jobs::health;
+use crate::runs::RunsState;
+use crate::state::{Auth, ServerState};
+
+/// How long a token may be looked up before the health of the database is doubted.
+const TOKEN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A handler that panics answers 500; the connection and the others live on.
 pub(super) async fn catch_panics(request: Request, next: Next) -> Response {
@@ -27,20 +36,49 @@ pub(super) async fn catch_panics(request: Request, next: Next) -> Response {
     }
 }
 
-/// Finds out who calls before anything else is looked at, and refuses HEAD, which no route has.
+/// Finds out who calls before anything else is looked at, and refuses what a foreign page caused,
+/// and HEAD, which no route has. Nothing of a body is read before.
 pub(super) async fn authenticate(
     State(state): State<ServerState>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match auth::authenticate(&state, request.headers()).await {
-        Ok(caller) => request.extensions_mut().insert(caller),
+    let (mut head, body) = request.into_parts();
+    let asks_for_health = head.uri.path() == "/api/health";
+    let known = tokio::select! {
+        biased;
+        known = auth::authenticate(&state, &head.headers) => known,
+        report = outage(&state, asks_for_health) => return health::shown(&report, state.engine.now()),
+    };
+    match known {
+        Ok(caller) => head.extensions.insert(caller),
         Err(error) => return ApiError::from(error).into_response(),
     };
-    if request.method() == Method::HEAD {
+    if let Some(seat) = head.extensions.get::<Arc<Seat>>() {
+        seat.recognize();
+    }
+    let origins = state.runs.as_ref().map_or(&[][..], RunsState::origins);
+    let is_open = state.auth == Auth::Off;
+    if let Err(foreign) = state.edge.names.check(&head, is_open, origins) {
+        return ApiError::from(foreign).into_response();
+    }
+    if head.method == Method::HEAD {
         return no_method().await;
     }
-    next.run(request).await
+    next.run(Request::from_parts(head, body)).await
+}
+
+/// Whoever asks for the health of a server hears in time that its database is away, although the
+/// token cannot be looked up then. Never resolves otherwise.
+async fn outage(state: &ServerState, asks_for_health: bool) -> Arc<Report> {
+    if asks_for_health {
+        tokio::time::sleep(TOKEN_PATIENCE).await;
+        let report = state.health.look().await;
+        if !report.has_database() {
+            return report;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Answer of unknown paths.

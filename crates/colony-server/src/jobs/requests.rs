@@ -43,8 +43,8 @@ pub(super) async fn submit(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Answer {
-    let bytes = body::read(request, body::JSON_BYTES_MAX, Class::TooLarge).await?;
-    let submit = submit::checked(body::json(&bytes)?)?;
+    let whole = body::read(&state, request, body::JSON_BYTES_MAX, Class::TooLarge).await?;
+    let submit = submit::checked(body::json(&whole.bytes)?)?;
     let row = state.engine.submit(&caller, submit).await?;
     Ok(answer::json(
         StatusCode::CREATED,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use colony_api::jobs::{DurationInput, SubmitRequest, Time};
 use colony_core::id::RequestId;
+use colony_core::text::{code_point, control_in_name, control_in_text};
 use colony_engine::Submit;
 use colony_spec::duration::parse_duration;
 use serde_json::Value;
@@ -14,7 +15,12 @@ use crate::jobs::error::ApiError;
 pub(super) fn checked(body: SubmitRequest) -> Result<Submit, ApiError> {
     let params = body.params.unwrap_or_default();
     for (name, value) in &params {
-        if name.contains('\0') || has_nul(value) {
+        if let Some(letter) = control_in_name(name) {
+            let (name, letter) = (name.escape_debug(), code_point(letter));
+            let message = format!("the name of parameter `{name}` holds the character {letter}");
+            return Err(ApiError::invalid("params", message));
+        }
+        if has_nul(value) {
             let message = format!("parameter `{name}` holds the character NUL");
             return Err(ApiError::invalid("params", message));
         }
@@ -23,7 +29,7 @@ pub(super) fn checked(body: SubmitRequest) -> Result<Submit, ApiError> {
         job_type: text("job_type", Some(body.job_type))?,
         job_version: text("job_version", body.job_version)?,
         params,
-        description: text("description", body.description)?,
+        description: described(body.description)?,
         platform: text("platform", body.platform)?,
         job_group: text("job_group", body.job_group)?,
         job_priority: body.job_priority.unwrap_or(0),
@@ -44,13 +50,24 @@ pub(super) fn checked(body: SubmitRequest) -> Result<Submit, ApiError> {
 
 fn text(path: &str, text: Option<String>) -> Result<String, ApiError> {
     let text = text.unwrap_or_default();
-    if text.contains('\0') {
-        return Err(ApiError::invalid(
-            path,
-            format!("`{path}` holds the character NUL"),
-        ));
+    match control_in_name(&text) {
+        Some(letter) => Err(holds(path, letter)),
+        None => Ok(text),
     }
-    Ok(text)
+}
+
+fn described(text: Option<String>) -> Result<String, ApiError> {
+    let text = text.unwrap_or_default();
+    match control_in_text(&text) {
+        Some(letter) => Err(holds("description", letter)),
+        None => Ok(text),
+    }
+}
+
+fn holds(path: &str, letter: char) -> ApiError {
+    let letter = code_point(letter);
+    let message = format!("`{path}` holds the control character {letter}; remove it");
+    ApiError::invalid(path, message)
 }
 
 fn parent_id(id: &str) -> Result<RequestId, ApiError> {

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use bytes::Bytes;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
+use crate::edge::body::{self, BodyError, Bounds};
+use crate::edge::budget::Share;
 
 /// The largest body.
 const BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// How much memory each byte of it is expected to take.
+const EXPANSION: usize = 4;
 
 /// The deepest nesting of arrays and objects.
 const DEPTH_MAX: usize = 512;
@@ -25,38 +29,33 @@ pub(super) struct Parsed {
     pub(super) value: Value,
 }
 
-/// Reads and parses a body.
+/// Reads and parses a body. The share has to live as long as what is made of it.
 pub(super) async fn read(
+    share: &mut Share,
     headers: &HeaderMap,
     body: Body,
-    timeout: Duration,
+    time: Duration,
 ) -> Result<Parsed, Refusal> {
-    let raw = match tokio::time::timeout(timeout, collect(headers, body)).await {
-        Ok(raw) => raw?,
-        Err(_) => return Err(Refusal::TooSlow),
+    let bounds = Bounds {
+        bytes: BYTES_MAX,
+        time,
+        expansion: EXPANSION,
     };
+    let raw = body::read(share, headers, body, bounds).await?;
     let value = parse(headers, &raw)?;
     Ok(Parsed { raw, value })
 }
 
-async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BYTES_MAX) {
-        return Err(Refusal::TooLarge);
-    }
-    let mut stream = body.into_data_stream();
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = stream.next().await {
-        // A connection that breaks is nobody to answer; the text does not matter.
-        let chunk = chunk.map_err(|_| Refusal::MalformedJson)?;
-        if bytes.len() + chunk.len() > BYTES_MAX {
-            return Err(Refusal::TooLarge);
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge,
+            BodyError::TooSlow => Self::TooSlow,
+            BodyError::NoRoom => Self::NoRoom,
+            // There is nobody to answer; the text does not matter.
+            BodyError::Broken => Self::MalformedJson,
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes.freeze())
 }
 
 fn parse(headers: &HeaderMap, raw: &[u8]) -> Result<Value, Refusal> {

@@ -11,7 +11,7 @@ use super::refusal::{Refusal, answer};
 use super::routes::{Endpoint, Parameter, ROUTES, Route};
 
 /// Statuses of refusal that every route may give.
-const EVERYWHERE: &[u16] = &[401, 403, 404, 429, 500];
+const EVERYWHERE: &[u16] = &[401, 403, 404, 429, 500, 503];
 
 /// The document.
 pub fn document() -> Value {

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::render::{View, text};
 use super::splice::Raw;
+use crate::edge::names::Foreign;
+use crate::outage;
 
 /// The type of every answer.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -30,6 +32,8 @@ pub(super) enum Refusal {
     BadKey,
     /// 403: a key of another organization.
     WrongOrganization,
+    /// 403: asked for another server, or caused by a page of another origin.
+    Foreign(&'static str),
     /// 404, with its text.
     NotFound(String),
     /// 408: the body did not arrive in time.
@@ -38,6 +42,11 @@ pub(super) enum Refusal {
     Conflict(&'static str, Option<Box<Task<Raw>>>),
     /// 413.
     TooLarge,
+    /// 503: the bodies of others take all memory for them.
+    NoRoom,
+    /// 503: the database is away, or the server is about to end. The same request may succeed
+    /// later.
+    Unavailable,
     /// 500: the cause is in the log.
     Internal,
 }
@@ -50,6 +59,10 @@ impl Refusal {
 
     /// A failure of the ledger that no caller can help.
     pub(super) fn internal(error: &LedgerError) -> Self {
+        if error.is_unavailable() {
+            outage::log(error);
+            return Self::Unavailable;
+        }
         let error: &dyn std::error::Error = error;
         tracing::error!(error, "failed to serve a request");
         Self::Internal
@@ -71,9 +84,10 @@ impl Refusal {
                 Self::Conflict("Idempotency-Key was used for another request", None)
             }
             LedgerError::KeyRevoked => Self::BadKey,
-            error @ (LedgerError::Store(_) | LedgerError::Engine(_) | LedgerError::Closed) => {
-                Self::internal(&error)
-            }
+            error @ (LedgerError::Store(_)
+            | LedgerError::Shared(_)
+            | LedgerError::Engine(_)
+            | LedgerError::Closed) => Self::internal(&error),
         }
     }
 
@@ -83,11 +97,12 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
-            Self::WrongOrganization => StatusCode::FORBIDDEN,
+            Self::WrongOrganization | Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoRoom | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,10 +121,13 @@ impl Refusal {
             Self::WrongOrganization => {
                 json!({ "error": "Key does not belong to this organization" })
             }
+            Self::Foreign(text) => json!({ "error": text }),
             Self::NotFound(text) => json!({ "error": text }),
             Self::TooSlow => json!({ "error": "Request body did not arrive in time" }),
             Self::Conflict(text, None) => json!({ "error": text }),
+            Self::NoRoom => json!({ "error": "Too many large requests, please try again later." }),
             Self::TooLarge => json!({ "error": "Request body too large" }),
+            Self::Unavailable => json!({ "error": "Service is not available, try again" }),
             Self::Internal => json!({ "error": "Internal server error" }),
         };
         body.to_string()
@@ -119,6 +137,7 @@ impl Refusal {
     pub(super) fn response(self) -> Response<Body> {
         let status = self.status();
         let challenge = matches!(self, Self::NoKey | Self::BadKey);
+        let later = matches!(self, Self::NoRoom | Self::Unavailable);
         // What a client still sends is not read.
         let close = matches!(self, Self::TooLarge | Self::TooSlow);
         let mut response = answer(status, self.body());
@@ -127,10 +146,22 @@ impl Refusal {
             let value = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, value);
         }
+        if later {
+            headers.insert(header::RETRY_AFTER, outage::RETRY_AFTER);
+        }
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+impl From<Foreign> for Refusal {
+    fn from(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Host | Foreign::Origin => Self::Foreign(foreign.message()),
+            Foreign::Content => Self::MalformedJson,
+        }
     }
 }
 

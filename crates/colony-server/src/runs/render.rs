@@ -1,9 +1,11 @@
 //! Rows as JSON, in the words of a dialect (`foreman-api` 11).
 
+mod stored;
+
 use axum::http::HeaderMap;
-use colony_api::runs::{DataPage, List, Pagination, Run, RunData, Task, Time};
+use colony_api::runs::{List, Pagination, Run, RunData, Task, Time};
 use colony_core::time::Timestamp;
-use colony_engine::ledger::{DataRow, Page, RunRow, TaskRow};
+use colony_engine::ledger::{DataRow, FoundData, Page, RunRow, TaskRow};
 
 use super::settings::{
     DataTotal, DialectSetting, ListEnvelope, RunsApiSettings, TimestampsSetting,
@@ -134,23 +136,17 @@ impl View {
         }
     }
 
-    /// A page of run data (9.5).
-    pub(super) fn data_page(
-        self,
-        page: Page<DataRow>,
-        (limit, offset): (u64, u64),
-    ) -> DataPage<RunData<Raw>> {
+    /// The text of a page of run data (9.5).
+    pub(super) fn data_page(self, page: &Page<FoundData>, (limit, offset): (u64, u64)) -> String {
         let total = match self.data_total {
             DataTotal::Matching => page.total,
             DataTotal::Page => page.rows.len() as u64,
         };
-        DataPage {
-            data: page.rows.into_iter().map(|row| self.data(row)).collect(),
-            pagination: Pagination {
-                total,
-                limit,
-                offset,
-            },
-        }
+        let pagination = Pagination {
+            total,
+            limit,
+            offset,
+        };
+        stored::data_page(self, &page.rows, pagination)
     }
 }

@@ -1,34 +1,37 @@
-//! The way of a request (`foreman-api` 1.2): body, rate limit, caller, route, endpoint.
+//! The way of a request: caller, rate limit, body, route, endpoint.
+//!
+//! It differs from `foreman-api` 1.2 in that the body comes after the caller: a stranger is answered
+//! from the head alone. To a caller the answers are the same.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::routing::any;
 use serde_json::json;
 
 use super::auth::{self, Caller};
 use super::handle::{self, Call};
-use super::limit::Standing;
 use super::query::{Query, decode_path};
 use super::refusal::{Refusal, answer};
 use super::render::View;
+use super::settings::AuthMode;
 use super::state::RunsState;
 use super::{body, cors, openapi, routes};
+use crate::edge::connections::Seat;
+use crate::health::DATABASE;
 
 /// The routes of the Runs API, to be merged with those of others. Serve it with
 /// `into_make_service_with_connect_info::<SocketAddr>()`, so that strangers are told apart.
 pub fn router(state: RunsState) -> Router {
     let mut router = Router::new();
-    for below in ["runs", "tasks", "config"] {
-        let path = format!("/api/v1/{below}");
-        router = router
-            .route(&path, any(serve))
-            .route(&format!("{path}/"), any(serve))
-            .route(&format!("{path}/{{*rest}}"), any(serve));
+    for path in ["/api/v1", "/api/v1/", "/api/v1/{*rest}"] {
+        router = router.route(path, any(serve));
     }
     for path in ["/health", "/health/", "/api/v1/health"] {
         router = router.route(path, any(health));
@@ -57,43 +60,78 @@ async fn serve(State(state): State<RunsState>, request: Request) -> Response<Bod
 }
 
 async fn answer_request(state: &RunsState, request: Request) -> Response<Body> {
-    let (parts, request_body) = request.into_parts();
-    let method = match parts.method {
-        Method::HEAD => Method::GET,
-        ref method => method.clone(),
+    let (head, body) = request.into_parts();
+    let caller = auth::authenticate(state, &head.headers).await;
+    let counted_as = counted_as(state, &caller, &head);
+    let limiter = &state.inner.limiter;
+    let standing = limiter.count(&counted_as, state.inner.clock.now());
+    let answered = match standing {
+        Some(standing) if standing.is_over => Ok(too_many()),
+        Some(_) | None => match admit(state, &head, caller) {
+            Err(refusal) => Ok(refusal.response()),
+            Ok(caller) => answer_caller(state, caller, head, body).await,
+        },
     };
+    match (answered, standing) {
+        (Ok(mut response), Some(standing)) => {
+            standing.write(response.headers_mut());
+            response
+        }
+        (Ok(response), None) => response,
+        // A request without a body that can be used does not count.
+        (Err(refusal), _) => {
+            limiter.forget(&counted_as);
+            refusal.response()
+        }
+    }
+}
+
+/// Who may go on, decided by the head alone.
+fn admit(
+    state: &RunsState,
+    head: &Parts,
+    caller: Result<Caller, Refusal>,
+) -> Result<Caller, Refusal> {
+    let below = head.uri.path().strip_prefix("/api/v1/");
+    let first = below.and_then(|path| path.split('/').next());
+    if !matches!(first, Some("runs" | "tasks" | "config")) {
+        return Err(Refusal::unknown_route());
+    }
+    let caller = caller?;
+    if let Some(seat) = head.extensions.get::<Arc<Seat>>() {
+        seat.recognize();
+    }
+    let is_open = state.settings().auth == AuthMode::Off;
+    (state.edge.names).check(head, is_open, state.origins())?;
+    Ok(caller)
+}
+
+/// Answers a caller. An error is about the body.
+async fn answer_caller(
+    state: &RunsState,
+    caller: Caller,
+    head: Parts,
+    body: Body,
+) -> Result<Response<Body>, Refusal> {
+    let method = match head.method {
+        Method::HEAD => Method::GET,
+        method => method,
+    };
+    let mut share = state.edge.share();
     let parsed = if method == Method::GET || method == Method::DELETE {
         None
     } else {
         let timeout = Duration::from_millis(state.settings().body_timeout_ms);
-        match body::read(&parts.headers, request_body, timeout).await {
-            Ok(parsed) => Some(parsed),
-            Err(refusal) => return refusal.response(),
-        }
+        Some(body::read(&mut share, &head.headers, body, timeout).await?)
     };
-    let caller = auth::authenticate(state, &parts.headers).await;
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|info| info.0.ip());
-    let standing = count(state, &caller, &parts.headers, peer);
-    let mut response = match standing {
-        Some(standing) if standing.is_over => too_many(),
-        Some(_) | None => {
-            let target = Target {
-                method,
-                path: parts.uri.path().to_owned(),
-                query: parts.uri.query().unwrap_or_default().to_owned(),
-                headers: parts.headers,
-            };
-            match dispatch(state, target, parsed, caller).await {
-                Ok(response) => response,
-                Err(refusal) => refusal.response(),
-            }
-        }
+    let target = Target {
+        method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
     };
-    if let Some(standing) = standing {
-        standing.write(response.headers_mut());
-    }
-    response
+    let answered = dispatch(state, target, parsed, caller).await;
+    Ok(answered.unwrap_or_else(Refusal::response))
 }
 
 /// What a request is aimed at.
@@ -108,16 +146,10 @@ async fn dispatch(
     state: &RunsState,
     target: Target,
     parsed: Option<body::Parsed>,
-    caller: Result<Caller, Refusal>,
+    caller: Caller,
 ) -> Result<Response<Body>, Refusal> {
     let path = target.path.strip_prefix("/api/v1").unwrap_or_default();
     let path = path.strip_suffix('/').unwrap_or(path);
-    let mut raw_parts = path.split('/').skip(1);
-    let protected = matches!(raw_parts.next(), Some("runs" | "tasks" | "config"));
-    if !protected {
-        return Err(Refusal::unknown_route());
-    }
-    let caller = caller?;
     let parts: Option<Vec<String>> = path.split('/').skip(1).map(decode_path).collect();
     let parts = parts.ok_or(Refusal::BadPath)?;
     let (route, parts) =
@@ -136,18 +168,14 @@ async fn dispatch(
     handle::call(state, route.endpoint, call).await
 }
 
-fn count(
-    state: &RunsState,
-    caller: &Result<Caller, Refusal>,
-    headers: &HeaderMap,
-    peer: Option<IpAddr>,
-) -> Option<Standing> {
-    let key = caller
-        .as_ref()
-        .ok()
-        .and_then(|caller| caller.counted_as.clone());
-    let counted = key.unwrap_or_else(|| address(state, headers, peer));
-    state.inner.limiter.count(counted, state.inner.clock.now())
+/// As whom a request is counted: the key once it was recognized, else the address.
+fn counted_as(state: &RunsState, caller: &Result<Caller, Refusal>, head: &Parts) -> String {
+    let key = caller.as_ref().ok();
+    let key = key.and_then(|caller| caller.counted_as.clone());
+    key.unwrap_or_else(|| {
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        address(state, &head.headers, peer.map(|info| info.0.ip()))
+    })
 }
 
 /// The address of a caller; a forwarded one counts only behind a known proxy.
@@ -176,26 +204,37 @@ async fn health(State(state): State<RunsState>, request: Request) -> Response<Bo
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Refusal::unknown_route().response();
     }
-    let healthy = state.ledger().is_healthy().await;
-    let (word, database) = if healthy {
-        ("healthy", "connected")
-    } else {
-        ("unhealthy", "disconnected")
+    let report = state.health.look().await;
+    let word = match report.is_healthy() {
+        true => "healthy",
+        false => "unhealthy",
+    };
+    let database = match report.has_database() {
+        true => "connected",
+        false => "disconnected",
     };
     let mut services = json!({ "database": database });
+    let sick = report.parts.iter().filter(|part| part.name != DATABASE);
+    for part in sick {
+        if let Some(problem) = &part.problem {
+            services[part.name] = json!(problem);
+        }
+    }
     if state.settings().redis.host.is_some() {
         services["redis"] = json!("configured");
     }
-    let body = json!({
+    let mut body = json!({
         "status": word,
         "timestamp": state.inner.clock.now(),
         "environment": state.settings().environment,
         "services": services,
     });
-    let status = if healthy {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    if let Some(problem) = &report.overall.problem {
+        body["problem"] = json!(problem);
+    }
+    let status = match report.is_healthy() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = answer(status, body.to_string());
     let no_store = axum::http::HeaderValue::from_static("no-store");

@@ -140,10 +140,11 @@ pub struct RateLimitSettings {
     pub window_ms: u64,
 }
 
+/// So many that no honest program meets the limit alone.
 impl Default for RateLimitSettings {
     fn default() -> Self {
         Self {
-            requests: 60_000,
+            requests: 6_000_000,
             window_ms: 60_000,
         }
     }

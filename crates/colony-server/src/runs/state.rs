@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::limit::Limiter;
 use super::settings::{AuthMode, RunsApiSettings};
+use crate::edge::Edge;
+use crate::health::Health;
 
 /// Shared by all requests. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +17,9 @@ pub struct RunsState {
     pub(super) inner: Arc<Inner>,
     /// Cancelled when the server is about to stop: whoever waits is answered at once.
     pub(super) closing: CancellationToken,
+    /// What is in front of the handlers.
+    pub(super) edge: Edge,
+    pub(super) health: Arc<Health>,
 }
 
 pub(super) struct Inner {
@@ -46,6 +51,7 @@ impl RunsState {
                 return Err(SettingsError(problem));
             }
         }
+        let health = Arc::new(Health::new(ledger.store().clone()));
         let limiter = Limiter::new(settings.rate_limit);
         let inner = Inner {
             ledger,
@@ -55,12 +61,15 @@ impl RunsState {
         };
         Ok(Self {
             inner: Arc::new(inner),
+            health,
             closing: CancellationToken::new(),
+            edge: Edge::default(),
         })
     }
 
-    /// The same, for a server that says when it is about to stop.
-    pub(crate) fn ending_with(mut self, closing: CancellationToken) -> Self {
+    /// The same, as part of a server that says when it is about to stop.
+    pub(crate) fn behind(mut self, edge: Edge, closing: CancellationToken) -> Self {
+        self.edge = edge;
         self.closing = closing;
         self
     }
@@ -72,6 +81,17 @@ impl RunsState {
             && settings.static_key.is_none()
             && !settings.trust_well_formed_keys;
         wants_keys && matches!(self.ledger().has_keys().await, Ok(false))
+    }
+
+    /// Origins of browsers that may call.
+    pub(crate) fn origins(&self) -> &[String] {
+        &self.inner.settings.cors_origins
+    }
+
+    /// The same, for a server that needs more than its database.
+    pub(crate) fn with_health(mut self, health: Arc<Health>) -> Self {
+        self.health = health;
+        self
     }
 
     pub(super) fn ledger(&self) -> &Ledger {

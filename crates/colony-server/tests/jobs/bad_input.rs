@@ -38,6 +38,26 @@ both_databases! {
                 assert!(detail["column"].as_u64().unwrap() >= 1, "{detail}");
                 assert_eq!(detail["path"], "body");
             }
+            for (member, line) in [
+                (r#"task_type: "a\0b""#, 3),
+                (r#"worker_type: "k\ek""#, 4),
+                (r#"working_dir: "d\nd""#, 4),
+                (r#"tags: ["t\0"]"#, 4),
+                (r#"artifacts: {paths: ["p\0"]}"#, 4),
+                (r#"environment: {"E\0": x}"#, 4),
+                (r#"variables: {"V\e": x}"#, 4),
+                (r#"before_script: ["echo \0"]"#, 4),
+                (r#"description: "d\0""#, 4),
+            ] {
+                let name = if line == 3 { member } else { "task_type: a" };
+                let rest = if line == 3 { "" } else { member };
+                let text = format!("job_type: x\ntasks:\n- {name}\n  {rest}\n  method: SHELL\n  script: [x]\n");
+                let answer = kit.post_yaml(&text).await;
+                assert_eq!(answer.error(), invalid(), "{text}");
+                let detail = &answer.json()["details"][0];
+                assert_eq!(detail["line"], line, "{text}: {detail}");
+                assert!(detail["message"].as_str().unwrap().contains("control character U+"), "{detail}");
+            }
             for text in ["", "tasks: []", "[]", "\0", "job_type: a\0b\ntasks: []", "null", "7"] {
                 let answer = kit.post_yaml(text).await;
                 assert_eq!(answer.error(), invalid(), "{text:?}");
@@ -90,6 +110,11 @@ both_databases! {
                 with("params", json!({"a": "x".repeat(1_000_001)})),
                 with("params", json!({"a": {"b": ["\0"]}})),
                 with("params", json!({"a\0": 1})),
+                with("params", json!({"a\u{1b}": 1})),
+                with("job_version", json!("1\n2")),
+                with("platform", json!("a\u{7f}")),
+                with("job_group", json!("a\tb")),
+                with("description", json!("a\u{1b}[31m")),
                 with("scheduled_at", json!("tomorrow")),
                 with("scheduled_at", json!("")),
                 with("scheduled_at", json!(5)),

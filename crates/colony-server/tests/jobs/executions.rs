@@ -76,6 +76,11 @@ both_databases! {
             let count = &execution["contexts"][0];
             assert_eq!((&count["name"], &count["value"]), (&json!("Count"), &json!("5")));
             let own = context("Count", count["kind"].as_str().unwrap(), "5", "task_execution_id");
+            let with = context("AntID", "string", "ant-1", "task_execution_id");
+            let url = |task: usize| {
+                let sha256 = execution["tasks"][task]["artifacts"][0]["sha256"].as_str().unwrap();
+                format!("/api/artifacts/{sha256}/download")
+            };
             let job_definition_id = &execution["contexts"][1]["value"];
             assert_eq!(*job_definition_id, request["job_definition_id"]);
             let expected = json!({
@@ -88,10 +93,14 @@ both_databases! {
                     context("JobDefinitionID", "string", "<id>", "job_execution_id"),
                     context("WorkflowInternalVersion", "int64", "0", "job_execution_id"),
                     context("WorkflowVersion", "string", "1.2", "job_execution_id"),
+                    context("a-status", "string", "COMPLETED", "job_execution_id"),
+                    context("a_ArtifactURL_1", "string", &url(0), "job_execution_id"),
+                    context("b-status", "string", "COMPLETED", "job_execution_id"),
+                    context("b_ArtifactURL_1", "string", &url(1), "job_execution_id"),
                 ],
                 "tasks": [
-                    task("a", 0, &json!({"contexts": [own], "artifacts": logs("a")})),
-                    task("b", 1, &json!({"artifacts": logs("b")})),
+                    task("a", 0, &json!({"contexts": [with, own], "artifacts": logs("a")})),
+                    task("b", 1, &json!({"contexts": [with], "artifacts": logs("b")})),
                 ],
                 "started_at": "<time>", "ended_at": "<time>", "updated_at": "<time>",
                 "cpu_secs": execution["cpu_secs"]
@@ -100,6 +109,75 @@ both_databases! {
             // Lists do not carry executions.
             let list = kit.get("/api/jobs/requests").await.expect(200);
             assert_eq!(list["Records"][0]["execution"], Value::Null);
+        });
+    }
+
+    fn contexts_show_what_became_of_tasks_and_job_retry_counts(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save("
+job_type: again
+retry: 1
+delay_between_retries: 1ms
+tasks:
+- task_type: a
+  method: SHELL
+  environment: {TRY: '{{.JobRetry}}'}
+  script: [x]
+  on_exit_code: {4: COMPLETED}
+  on_completed: b
+- task_type: b
+  method: SHELL
+  script: ['b {{.JobRetry}} {{index . \"a-status\"}} {{.a_ArtifactURL_1}}']
+").await;
+            let id = kit.submit_id("again").await;
+            let order = ant.order().await;
+            assert_eq!((&*order.environment["JobRetry"], &*order.environment["TRY"]), ("0", "0"));
+            ant.end(&order, End { exit_code: 4, ..End::default() }).await;
+            let order = ant.order().await;
+            assert!(order.phases.script[0].starts_with("b 0 COMPLETED /api/artifacts/"), "{order:?}");
+            ant.end(&order, End { exit_code: 1, ..End::default() }).await;
+            // The second attempt of the job skips what completed.
+            let order = ant.order().await;
+            assert_eq!((&*order.task_type, &*order.environment["JobRetry"]), ("b", "1"));
+            assert!(order.phases.script[0].starts_with("b 1 COMPLETED"), "{order:?}");
+            ant.end(&order, End::default()).await;
+            let request = kit.wait(&id, "COMPLETED").await;
+            assert_eq!(request["retried"], 1);
+            let contexts = |owner: &Value| -> BTreeMap<String, Value> {
+                let list = owner["contexts"].as_array().unwrap();
+                let pair = |one: &Value| (one["name"].as_str().unwrap().to_owned(), one["value"].clone());
+                list.iter().map(pair).collect()
+            };
+            let execution = &request["execution"];
+            assert_eq!(contexts(execution)["b-status"], "COMPLETED");
+            assert!(contexts(execution)["b_ArtifactURL_2"].as_str().unwrap().ends_with("/download"));
+            let task = contexts(&execution["tasks"][0]);
+            assert_eq!((&task["OldStatus"], &task["AntID"]), (&json!("FAILED"), &json!("ant-1")));
+        });
+    }
+
+    fn the_second_attempt_of_a_job_sees_what_the_first_one_exported(store) {
+        block_on(async {
+            let kit = Kit::new(&store).await;
+            let mut ant = Ant::connect(&kit.engine).await;
+            kit.save("
+job_type: alone
+retry: 1
+delay_between_retries: 1ms
+tasks:
+- task_type: a
+  method: SHELL
+  script: ['x {{.JobRetry}} {{.Count}}']
+").await;
+            let id = kit.submit_id("alone").await;
+            let outputs = BTreeMap::from([("Count".to_owned(), "7".to_owned())]);
+            ant.work(End { exit_code: 1, outputs, ..End::default() }).await;
+            let order = ant.order().await;
+            assert_eq!(order.phases.script[0], "x 1 7");
+            ant.end(&order, End::default()).await;
+            kit.wait(&id, "COMPLETED").await;
         });
     }
 

@@ -66,10 +66,18 @@ pub(crate) async fn call(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    raw(address, &[head.as_bytes(), body].concat()).await
+}
+
+/// Sends these bytes, all of them before it reads, and reads one answer, until the server closes.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // A server may refuse a long body before it has read all of it.
-    let _ = stream.write_all(body).await;
+    stream.write_all(bytes).await.unwrap();
+    answer(&mut stream).await
+}
+
+/// Reads one answer, until the server closes.
+pub(crate) async fn answer(stream: &mut TcpStream) -> Answer {
     let mut answer = Vec::new();
     let read = async {
         let mut chunk = [0; 16 * 1024];
@@ -82,7 +90,7 @@ pub(crate) async fn call(
     };
     tokio::time::timeout(DEADLINE, read)
         .await
-        .unwrap_or_else(|_| panic!("no answer in time to {method} {path}"));
+        .unwrap_or_else(|_| panic!("no answer in time: {:?}", String::from_utf8_lossy(&answer)));
     parse(&answer)
 }
 

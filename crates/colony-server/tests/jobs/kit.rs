@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use colony_core::id::MonotonicIds;
 use colony_core::time::SystemClock;
+use colony_engine::ledger::Ledger;
 use colony_engine::{AdminToken, Engine, EngineParts, EngineSettings};
+use colony_server::runs::{AuthMode, RunsApiSettings, RunsState};
 use colony_server::{Auth, ServerState};
 use colony_testkit::{TestStore, wait_for_async};
 use object_store::ObjectStore;
@@ -51,19 +53,31 @@ pub(crate) struct Kit {
 impl Kit {
     /// A server without authentication.
     pub(crate) async fn new(store: &TestStore) -> Self {
-        Self::start(store, Auth::Off).await
+        Self::with(store, Auth::Off, |_| {}).await
     }
 
     /// A server that wants a token. The kit sends the admin's.
     pub(crate) async fn with_auth(store: &TestStore) -> Self {
-        let mut kit = Self::start(store, Auth::On).await;
+        Self::with(store, Auth::On, |_| {}).await
+    }
+
+    /// A server of both APIs, with changes to its settings.
+    pub(crate) async fn with(
+        store: &TestStore,
+        auth: Auth,
+        change: impl FnOnce(&mut ServerState),
+    ) -> Self {
+        let mut kit = Self::start(store, auth, change).await;
+        if auth == Auth::Off {
+            return kit;
+        }
         let token = AdminToken::from_random([7; 32]);
         assert!(kit.engine.bootstrap(&token).await.unwrap());
         kit.token = Some(token.expose().to_owned());
         kit
     }
 
-    async fn start(store: &TestStore, auth: Auth) -> Self {
+    async fn start(store: &TestStore, auth: Auth, change: impl FnOnce(&mut ServerState)) -> Self {
         let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let engine = Engine::new(EngineParts {
             store: (**store).clone(),
@@ -77,7 +91,9 @@ impl Kit {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let state = ServerState::new(engine.clone(), auth);
+        let mut state = ServerState::new(engine.clone(), auth);
+        state.runs = Some(runs_api(&engine, auth));
+        change(&mut state);
         let server = tokio::spawn(colony_server::serve(listener, state, async move {
             let _ = stopped.await;
         }));
@@ -179,6 +195,20 @@ impl Kit {
         })
         .await
     }
+}
+
+/// The Runs API, which knows every well-formed key.
+fn runs_api(engine: &Engine, auth: Auth) -> RunsState {
+    let settings = RunsApiSettings {
+        auth: match auth {
+            Auth::On => AuthMode::On,
+            Auth::Off => AuthMode::Off,
+        },
+        trust_well_formed_keys: true,
+        cors_origins: vec!["https://app.example".to_owned()],
+        ..RunsApiSettings::default()
+    };
+    RunsState::new(Ledger::of_engine(engine), settings, Arc::new(SystemClock)).unwrap()
 }
 
 /// The same JSON with ids, hashes and times replaced by what they are.

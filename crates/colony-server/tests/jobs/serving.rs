@@ -35,7 +35,7 @@ both_databases! {
             }
             break_database(&kit).await;
             let health = kit.get("/api/health").await.expect(503);
-            let error = json!("the database cannot be read");
+            let error = json!("the database cannot be read or written");
             let expected = json!({
                 "overall_status": service("Health-Monitor", 1, 2, &error),
                 "dependent_service_statuses": [service("database", 1, 2, &error)]
@@ -66,7 +66,7 @@ both_databases! {
             let mut following = TcpStream::connect(address).await.unwrap();
             for (stream, path) in [(&mut polling, ""), (&mut following, "/logs")] {
                 let head = format!(
-                    "GET /api/jobs/requests/{id}{path}?wait_ms=30000 HTTP/1.1\r\nhost: h\r\n\r\n"
+                    "GET /api/jobs/requests/{id}{path}?wait_ms=30000 HTTP/1.1\r\nhost: {address}\r\n\r\n"
                 );
                 stream.write_all(head.as_bytes()).await.unwrap();
             }

@@ -1,6 +1,7 @@
 //! The Runs API over HTTP, on both databases. `line_…` tests are the lines of the conformance
 //! checklist (`foreman-api` 14); the others are about what is ours.
 
+mod control;
 mod data;
 mod dialects;
 mod documents;
@@ -10,6 +11,7 @@ mod fixture;
 mod jobs;
 mod keys;
 mod once;
+mod outage;
 mod queue;
 mod runs;
 mod support;

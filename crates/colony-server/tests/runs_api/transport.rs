@@ -100,9 +100,12 @@ both_databases! {
         });
     }
 
-    fn line_8_malformed_json_is_refused_before_the_key(db) {
+    /// Other than the line says: a stranger is answered from the head alone.
+    fn line_8_malformed_json_is_refused_behind_the_key(db) {
         in_each_dialect(&db, async |server: Server| {
             let request = server.request("POST", "/api/v1/runs").body("{");
+            Reply::of(request).await.refused(401, NO_KEY);
+            let request = server.as_key(KEY, "POST", "/runs").body("{");
             Reply::of(request).await.refused(400, "Invalid JSON in request body");
         });
     }
@@ -127,7 +130,7 @@ both_databases! {
             let server = Server::classic(&db).await;
             let body = format!("{{\"inputData\":\"{}\"}}", "x".repeat(11 * 1024 * 1024));
             let request = server.as_key(KEY, "POST", "/runs").body(body);
-            // The server may close before it has read everything; the answer is all the same.
+            // This server closes before it has read everything; the answer is all the same.
             if let Ok(response) = request.send().await {
                 assert_eq!(response.status(), 413);
             }
@@ -152,9 +155,31 @@ both_databases! {
             assert!(reply.headers.contains_key("retry-after"));
             assert!(reply.headers.contains_key("x-ratelimit-reset"));
             reply.refused(429, "Too many requests from this IP, please try again later.");
+            // What has no body that can be used does not count, whoever sends it.
+            let bad = Reply::of(server.as_key(OTHER_KEY, "POST", "/runs").body("{")).await;
+            assert!(!bad.headers.contains_key("x-ratelimit-remaining"));
+            bad.expect(400);
             // Others have counts of their own, and health is not counted.
-            Reply::of(server.as_key(OTHER_KEY, "GET", "/runs")).await.expect(200);
+            let other = Reply::of(server.as_key(OTHER_KEY, "GET", "/runs")).await;
+            assert_eq!(other.headers["x-ratelimit-remaining"], "2");
+            other.expect(200);
             Reply::of(server.request("GET", "/health")).await.expect(200);
+        });
+    }
+
+    /// A program that calls without a pause is far from it.
+    fn the_rate_limit_is_not_met_by_one_program(db) {
+        block_on(async {
+            let server = Server::start(&db, RunsApiSettings {
+                rate_limit: RateLimitSettings::default(),
+                ..settings(DialectSetting::Classic)
+            }).await;
+            let reply = server.get("/runs").await;
+            assert_eq!(reply.headers["x-ratelimit-limit"], "6000000");
+            assert_eq!(reply.headers["x-ratelimit-remaining"], "5999999");
+            let reset: i64 = reply.headers["x-ratelimit-reset"].to_str().unwrap().parse().unwrap();
+            let now = colony_core::time::Clock::now(&colony_core::time::SystemClock).as_millis() / 1000;
+            assert!((now..=now + 61).contains(&reset), "{reset} is not within a minute of {now}");
         });
     }
 

@@ -1,10 +1,11 @@
 //! Workers: the one of the library that runs a command, and the example in Python.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use colony_api::runs_client::RunsClient;
-use colony_api::worker::{Stop, WorkerOptions, work};
+use colony_api::worker::{ReaperCommand, Reapers, Stop, WorkerOptions, reaper, work};
 use colony_testkit::{block_on, both_databases};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -28,12 +29,36 @@ fn client(server: &Server) -> RunsClient {
         .with_key(KEY)
 }
 
+/// Asks this test program to be a reaper.
+const REAPER: &str = "COLONY_SERVER_TEST_REAPER";
+
+#[test]
+fn helper_reaper() {
+    if std::env::var_os(REAPER).is_some() {
+        reaper::run().unwrap();
+    }
+}
+
+fn reapers() -> Arc<Reapers> {
+    let program = std::env::current_exe().unwrap();
+    let helper = ["--exact", "worker::helper_reaper", "--nocapture"];
+    let mut args = vec![format!("{REAPER}=1"), program.display().to_string()];
+    args.extend(helper.map(str::to_owned));
+    let command = ReaperCommand {
+        program: "/usr/bin/env".into(),
+        args,
+        // Tests have children of their own.
+        adopts: false,
+    };
+    Reapers::new(command, None).unwrap()
+}
+
 fn options(script: &str) -> WorkerOptions {
     let command = ["sh", "-c", script].map(str::to_owned);
     WorkerOptions {
         concurrency: 2,
         lease: Duration::from_secs(2),
-        ..WorkerOptions::new("w", &command)
+        ..WorkerOptions::new("w", &command, reapers())
     }
 }
 

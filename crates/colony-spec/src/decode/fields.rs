@@ -71,6 +71,11 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.node.get(key).is_some()
     }
 
+    /// Whether the whole value is unknown until run time.
+    pub(crate) fn is_opaque(&self, key: &str) -> bool {
+        self.node.get(key).is_some_and(Node::is_opaque)
+    }
+
     /// Text: the source text of any scalar.
     pub(crate) fn text(&self, key: &str) -> String {
         let Some(node) = self.node.get(key).filter(|node| !node.is_null()) else {

@@ -6,6 +6,7 @@ use crate::decode::fields::{Fields, Findings};
 use crate::decode::parts;
 use crate::decode::task::decode_task;
 use crate::model::{Definition, Notify};
+use crate::validate::TASKS_MAX;
 use crate::yaml::Node;
 
 /// Concurrency of a definition that asks for none or less (`job-definitions` 2).
@@ -18,7 +19,8 @@ pub(crate) fn decode_definition(
     findings: &Findings<'_>,
 ) -> Definition {
     let job = Fields::of(root, "a job definition", findings);
-    let tasks = job.items("tasks").iter();
+    // One more than allowed, so that too many are seen; more would only take room.
+    let tasks = job.items("tasks").iter().take(TASKS_MAX + 1);
     let tasks = tasks.map(|task| decode_task(task, default_method, findings));
     Definition {
         job_type: job.text("job_type").trim().to_owned(),

@@ -41,7 +41,7 @@ pub(crate) fn decode_task(node: &Node, default: Method, findings: &Findings<'_>)
         delay_between_retries: task.duration("delay_between_retries"),
         retry_backoff_policy: task.object("retry_backoff_policy", parts::backoff),
         timeout: task.duration("timeout"),
-        tags: lower_case(task.texts("tags")),
+        tags: lower_case(tags(&task)),
         resources: task.object("resources", parts::resource),
         webhook: task.object("webhook", parts::webhook),
         approval_policy: task.object("approval_policy", parts::approval_policy),
@@ -90,6 +90,14 @@ fn either<T: Default + PartialEq>(value: T, alias: impl FnOnce() -> T) -> T {
     } else {
         value
     }
+}
+
+/// The items, or the template that stands for all of them.
+fn tags(task: &Fields<'_, '_>) -> Vec<String> {
+    if task.is_opaque("tags") {
+        return vec![task.text("tags")];
+    }
+    task.texts("tags")
 }
 
 fn lower_case(tags: Vec<String>) -> Vec<String> {

@@ -12,7 +12,7 @@ use crate::fragment::{Fragment, find_fragment};
 use crate::host::JobHost;
 use crate::load::structural_view;
 use crate::model::{Definition, Task, Variables, is_template};
-use crate::render::{Outside, RenderCause, RenderError, Renderer, TemplateError};
+use crate::render::{Outside, RenderCause, RenderError, Renderer, TemplateError, limits};
 use crate::validate::{check_rendered_targets, check_rendered_task};
 use crate::view::View;
 use crate::yaml::emit::to_yaml;
@@ -189,7 +189,7 @@ fn fragment_of(definition: &Definition, task_type: &str) -> Option<Fragment> {
             name.is_some_and(|name| name == task_type)
         })?;
         Some(Fragment {
-            text: to_yaml(&task.to_faithful_value()),
+            text: to_yaml(&task.to_faithful_value(), limits().source_bytes)?,
             first_line: None,
             dedent: 0,
         })

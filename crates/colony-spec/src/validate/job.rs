@@ -80,7 +80,11 @@ impl Check<'_> {
         }
         if job.tasks.len() > TASKS_MAX {
             let message = format!("number of tasks cannot exceed {TASKS_MAX} `{name}`");
-            let help = format!("found {}; split the job and use FORK_JOB", job.tasks.len());
+            let found = self
+                .root
+                .get("tasks")
+                .map_or(0, |tasks| tasks.items().len());
+            let help = format!("found {found}; split the job and use FORK_JOB");
             self.error(&format!("tasks/{TASKS_MAX}"), message, help);
             return;
         }

@@ -7,7 +7,7 @@ use colony_core::method::Method;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Task, is_template};
 use crate::suggest::nearest;
-use crate::validate::Check;
+use crate::validate::{Check, control};
 use crate::yaml::{Kind, Node};
 
 impl Check<'_> {
@@ -209,6 +209,10 @@ pub(crate) fn check_rendered_task(task: &Task, node: &Node, source: &str) -> Vec
             Diagnostic::error(source, node.place("method"), message).with_help(help)
         })
         .collect();
+    found.extend(control::in_task(task).into_iter().map(|control| {
+        Diagnostic::error(source, node.place(&control.path), control.message)
+            .with_help(control::HELP)
+    }));
     found.extend(faults.into_iter().map(|fault| {
         Diagnostic::error(source, node.place(""), fault.message).with_help(fault.help)
     }));

@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use granit_parser::{Event, ScalarStyle};
 
 use crate::diagnostic::Diagnostic;
+use crate::load::DEFINITION_BYTES_MAX;
 use crate::span::Span;
 use crate::view::View;
 use crate::yaml::parse::{DEPTH_MAX, Document, too_deep};
 use crate::yaml::{Entry, Kind, Node, Scalar};
 
 /// Most values of a document after aliases were replaced: keeps alias bombs small.
-const NODES_MAX: usize = 200_000;
-const NODES_HELP: &str = "aliases that multiply each other are refused; write the values out";
+const NODES_MAX: usize = 100_000;
+/// Most bytes of text that aliases may stand for, all together: as many as a definition may have.
+const ALIAS_BYTES_MAX: usize = DEFINITION_BYTES_MAX;
+/// Most bytes of text below anchors; what is below several counts for each.
+const ANCHOR_BYTES_MAX: usize = 2 * DEFINITION_BYTES_MAX;
+const BOMB_HELP: &str = "aliases that multiply each other are refused; write the values out";
 
 /// A collection that is not closed yet.
 struct Frame {
@@ -34,7 +39,7 @@ enum Open {
 struct Anchored {
     node: Node,
     height: usize,
-    count: usize,
+    weight: Weight,
 }
 
 /// Takes events and keeps what is open.
@@ -45,7 +50,12 @@ pub(super) struct Builder<'v> {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     anchor_names: Vec<(usize, String)>,
+    /// Values so far.
     count: usize,
+    /// Bytes of text that aliases stood for.
+    alias_bytes: usize,
+    /// Values and bytes of text kept for aliases.
+    anchored: Weight,
     root: Option<Node>,
     has_twins: bool,
 }
@@ -60,6 +70,8 @@ impl<'v> Builder<'v> {
             stack: Vec::new(),
             anchors: HashMap::new(),
             count: 0,
+            alias_bytes: 0,
+            anchored: Weight::default(),
             root: None,
             has_twins: false,
         }
@@ -87,7 +99,7 @@ impl<'v> Builder<'v> {
                 let plain = style == ScalarStyle::Plain && !is_text;
                 let node = self.scalar(&text, plain, span);
                 self.count_values(1, span)?;
-                self.remember(anchor, &node, 0);
+                self.remember(anchor, &node, 0)?;
                 self.place(node, 0)?;
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -161,27 +173,40 @@ impl<'v> Builder<'v> {
             span: Span::new(frame.span.start, end.max(frame.span.start)),
             kind,
         };
-        self.remember(frame.anchor, &node, frame.height);
+        self.remember(frame.anchor, &node, frame.height)?;
         self.place(node, frame.height)
     }
 
-    fn remember(&mut self, anchor: usize, node: &Node, height: usize) {
-        if anchor > 0 {
-            let anchored = Anchored {
-                node: node.clone(),
-                height,
-                count: count_nodes(node),
-            };
-            self.anchors.insert(anchor, anchored);
+    /// Keeps a copy for aliases. Anchors inside of anchors would keep their text many times.
+    fn remember(&mut self, anchor: usize, node: &Node, height: usize) -> Result<(), Diagnostic> {
+        if anchor == 0 {
+            return Ok(());
         }
+        let weight = weigh(node);
+        self.anchored = self.anchored.plus(weight);
+        if self.anchored.bytes > ANCHOR_BYTES_MAX || self.anchored.nodes > 2 * NODES_MAX {
+            let message = format!(
+                "anchored values hold more than {ANCHOR_BYTES_MAX} bytes or {} values",
+                2 * NODES_MAX
+            );
+            let help = "put fewer anchors inside of anchored values";
+            return Err(self.error(first_byte(node.span), &message).with_help(help));
+        }
+        let anchored = Anchored {
+            node: node.clone(),
+            height,
+            weight,
+        };
+        self.anchors.insert(anchor, anchored);
+        Ok(())
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Diagnostic> {
         let Some(target) = self.anchors.get(&anchor) else {
             return Err(self.error(span, "an alias refers to a value that contains it"));
         };
-        let (height, count) = (target.height, target.count);
-        self.check_copy(height, count, span)?;
+        let (height, weight) = (target.height, target.weight);
+        self.check_copy(height, weight, span)?;
         let node = self.anchors[&anchor].node.clone();
         self.place(node, height)
     }
@@ -194,16 +219,21 @@ impl<'v> Builder<'v> {
             return Err(self.error(span, &message).with_help(help));
         };
         let height = height_of(node);
-        self.check_copy(height, count_nodes(node), span)?;
+        self.check_copy(height, weigh(node), span)?;
         self.place(node.clone(), height)
     }
 
     /// Bounds are checked before copying, so that a bomb costs nothing.
-    fn check_copy(&mut self, height: usize, count: usize, span: Span) -> Result<(), Diagnostic> {
+    fn check_copy(&mut self, height: usize, weight: Weight, span: Span) -> Result<(), Diagnostic> {
         if self.stack.len() + height > DEPTH_MAX {
             return Err(self.too_deep(span));
         }
-        self.count_values(count, span)
+        self.alias_bytes = self.alias_bytes.saturating_add(weight.bytes);
+        if self.alias_bytes > ALIAS_BYTES_MAX {
+            let message = format!("aliases stand for more than {ALIAS_BYTES_MAX} bytes of text");
+            return Err(self.error(span, &message).with_help(BOMB_HELP));
+        }
+        self.count_values(weight.nodes, span)
     }
 
     /// Puts a finished node into the collection being built.
@@ -271,7 +301,8 @@ impl<'v> Builder<'v> {
         self.count = self.count.saturating_add(count);
         if self.count > NODES_MAX {
             let message = format!("the document has more than {NODES_MAX} values");
-            return Err(self.error(span, &message).with_help(NODES_HELP));
+            let help = "write fewer values; an alias counts as what it stands for";
+            return Err(self.error(span, &message).with_help(help));
         }
         Ok(())
     }
@@ -318,12 +349,42 @@ fn collect_merge(value: Node, merged: &mut Vec<Entry>) {
     }
 }
 
-fn count_nodes(node: &Node) -> usize {
-    1 + match &node.kind {
-        Kind::Scalar(_) => 0,
-        Kind::List(items) => items.iter().map(count_nodes).sum(),
-        Kind::Map(entries) => entries.iter().map(|entry| count_nodes(&entry.value)).sum(),
+/// What a copy of a value costs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weight {
+    nodes: usize,
+    /// Of scalars and keys.
+    bytes: usize,
+}
+
+impl Weight {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
+}
+
+fn weigh(node: &Node) -> Weight {
+    let one = |bytes| Weight { nodes: 1, bytes };
+    match &node.kind {
+        Kind::Scalar(scalar) => one(scalar.text.len()),
+        Kind::List(items) => items.iter().map(weigh).fold(one(0), Weight::plus),
+        Kind::Map(entries) => (entries.iter())
+            .map(|entry| {
+                weigh(&entry.value).plus(Weight {
+                    nodes: 0,
+                    bytes: entry.key.len(),
+                })
+            })
+            .fold(one(0), Weight::plus),
+    }
+}
+
+/// A place to point at when the value itself is long.
+fn first_byte(span: Span) -> Span {
+    Span::new(span.start, span.end.min(span.start + 1))
 }
 
 fn height_of(node: &Node) -> usize {

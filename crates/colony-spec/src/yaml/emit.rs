@@ -4,13 +4,33 @@
 use serde_json::Value;
 
 /// The canonical YAML of a JSON value: one key or item a line, members in the order of `value`.
-pub(crate) fn to_yaml(value: &Value) -> String {
-    let mut text = String::new();
-    block(value, 0, &mut text);
-    text
+/// `None` when it is longer than `max` bytes: what is nested deeply grows by its indentation.
+pub(crate) fn to_yaml(value: &Value, max: usize) -> Option<String> {
+    let text = String::new();
+    let mut out = Out { text, max };
+    block(value, 0, &mut out);
+    (out.text.len() <= max).then_some(out.text)
 }
 
-fn block(value: &Value, indent: usize, out: &mut String) {
+/// Text that stops growing once it is too long.
+struct Out {
+    text: String,
+    max: usize,
+}
+
+impl Out {
+    fn push_str(&mut self, text: &str) {
+        if self.text.len() <= self.max {
+            self.text.push_str(text);
+        }
+    }
+
+    fn push(&mut self, character: char) {
+        self.push_str(character.encode_utf8(&mut [0; 4]));
+    }
+}
+
+fn block(value: &Value, indent: usize, out: &mut Out) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (index, (key, member)) in members.iter().enumerate() {
@@ -36,7 +56,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
 }
 
 /// The value of a key: on the same line, or below.
-fn nested(value: &Value, indent: usize, out: &mut String) {
+fn nested(value: &Value, indent: usize, out: &mut Out) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             out.push('\n');
@@ -55,7 +75,7 @@ fn nested(value: &Value, indent: usize, out: &mut String) {
     }
 }
 
-fn item_body(item: &Value, indent: usize, out: &mut String) {
+fn item_body(item: &Value, indent: usize, out: &mut Out) {
     match item {
         Value::String(text) if is_block_text(text) => literal(text, indent, out),
         _ => block(item, indent + 2, out),
@@ -63,7 +83,7 @@ fn item_body(item: &Value, indent: usize, out: &mut String) {
 }
 
 /// A value on its own line, or a literal block for text of several lines.
-fn line(value: &Value, indent: usize, out: &mut String) {
+fn line(value: &Value, indent: usize, out: &mut Out) {
     match value {
         Value::String(text) if is_block_text(text) => literal(text, indent, out),
         Value::String(text) => {
@@ -86,7 +106,7 @@ fn is_block_text(text: &str) -> bool {
         && text.contains(|c: char| c != '\n' && c != ' ')
 }
 
-fn literal(text: &str, indent: usize, out: &mut String) {
+fn literal(text: &str, indent: usize, out: &mut Out) {
     let body = text.trim_end_matches('\n');
     let ending = match text.len() - body.len() {
         0 => "-",
@@ -149,8 +169,10 @@ fn escaped(text: &str) -> String {
     out
 }
 
-fn pad(indent: usize, out: &mut String) {
-    out.extend(std::iter::repeat_n(' ', indent));
+fn pad(indent: usize, out: &mut Out) {
+    if out.text.len() <= out.max {
+        out.text.extend(std::iter::repeat_n(' ', indent));
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +185,7 @@ mod tests {
     use crate::yaml::parse::parse;
 
     fn read_back(value: &Value) -> Value {
-        let text = to_yaml(value);
+        let text = to_yaml(value, usize::MAX).unwrap();
         match parse(&View::plain(&text), &text) {
             Ok(document) => document.root.to_value(),
             Err(error) => panic!("{}\n{text}", error.to_text("")),
@@ -176,9 +198,17 @@ mod tests {
             {"script": ["x\n  y\n", "it's {{ .A }}"], "task_type": "t", "variables": {}},
         ]});
         assert_eq!(
-            to_yaml(&value),
+            to_yaml(&value, 1000).unwrap(),
             "job_type: 'a-b'\ntasks:\n- script:\n  - |\n    x\n      y\n  - 'it''s {{ .A }}'\n  task_type: 't'\n  variables: {}\n"
         );
+    }
+
+    #[test]
+    fn what_grows_too_long_is_given_up() {
+        let items = Value::from(vec![1; 1000]);
+        let deep = (0..50).fold(items, |inner, _| json!([inner]));
+        assert_eq!(to_yaml(&deep, 50_000), None);
+        assert!(to_yaml(&deep, 200_000).is_some());
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

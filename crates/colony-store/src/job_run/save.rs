@@ -381,7 +381,7 @@ fn update_task(
 }
 
 /// An error as the Runs API shows it.
-pub(super) fn error_json(error: Option<&JobError>) -> Option<String> {
+pub(crate) fn error_json(error: Option<&JobError>) -> Option<String> {
     let json = |error: &JobError| {
         serde_json::json!({ "code": error.code, "message": error.message }).to_string()
     };

@@ -90,15 +90,9 @@ pub fn forget(tx: &mut Tx<'_>, before: Timestamp) -> Result<(), StoreError> {
     const FEW: u32 = 4;
     let lock = tx.skip_locked();
     let sql = format!(
-        "SELECT org_id, key FROM idempotency_keys WHERE created_at < $1 \
-         ORDER BY created_at LIMIT {FEW}{lock}"
+        "DELETE FROM idempotency_keys WHERE (org_id, key) IN \
+         (SELECT org_id, key FROM idempotency_keys WHERE created_at < $1 \
+         ORDER BY created_at LIMIT {FEW}{lock})"
     );
-    for row in &tx.query(&sql, &[&before])? {
-        let (org_id, key): (&str, &str) = (row.get(0)?, row.get(1)?);
-        tx.send(
-            "DELETE FROM idempotency_keys WHERE org_id = $1 AND key = $2",
-            &[&org_id, &key],
-        )?;
-    }
-    Ok(())
+    tx.send(&sql, &[&before])
 }

@@ -9,6 +9,7 @@ use colony_core::time::Timestamp;
 use super::task::WorkerLease;
 use crate::error::StoreError;
 use crate::params;
+use crate::row::readable;
 use crate::tx::{Dialect, Tx};
 
 /// Extends leases of an organization. Returns those that are still current.
@@ -47,7 +48,7 @@ pub fn renew(
         .collect()
 }
 
-/// Where tasks of an organization are. Unknown ones are left out.
+/// Where tasks of an organization are. Unknown ones and those that cannot be read are left out.
 ///
 /// # Errors
 ///
@@ -57,14 +58,10 @@ pub fn states_of(
     org_id: &str,
     ids: &[TaskId],
 ) -> Result<BTreeMap<TaskId, TaskStatus>, StoreError> {
-    tx.query_list(
-        "SELECT id, status FROM tasks WHERE org_id = $1 AND id IN ({list})",
-        &[&org_id],
-        ids,
-    )?
-    .iter()
-    .map(|row| Ok((row.get(0)?, row.get(1)?)))
-    .collect()
+    let sql = "SELECT id, status FROM tasks WHERE org_id = $1 AND id IN ({list})";
+    let rows = tx.query_list(sql, &[&org_id], ids)?;
+    let states = readable(&rows, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(states.into_iter().collect())
 }
 
 /// Ends leases.

@@ -1,5 +1,7 @@
 //! Tasks that wait for workers, and claiming them.
 
+use std::collections::BTreeSet;
+
 use colony_core::id::TaskId;
 use colony_core::time::Timestamp;
 
@@ -84,6 +86,36 @@ pub fn delete_offers(tx: &mut Tx<'_>, offers: &[Offer]) -> Result<(), StoreError
     Ok(())
 }
 
+/// Those of some places whose task is not there, or does not wait in them.
+///
+/// # Errors
+///
+/// The database's.
+pub fn stale(tx: &mut Tx<'_>, offers: Vec<Offer>) -> Result<Vec<Offer>, StoreError> {
+    let is_job = |offer: &Offer| offer.timeout_ms.is_some();
+    let (jobs, others): (Vec<_>, Vec<_>) = offers.into_iter().partition(is_job);
+    let joined = "JOIN job_runs ON job_runs.run_id = tasks.run_id \
+                  JOIN job_tasks ON job_tasks.run_id = tasks.run_id \
+                  AND job_tasks.task_id = tasks.id";
+    let mut stale = Vec::new();
+    for (offers, join) in [(jobs, joined), (others, "")] {
+        if offers.is_empty() {
+            continue;
+        }
+        let ids: Vec<TaskId> = offers.iter().map(|offer| offer.task_id).collect();
+        let sql = format!(
+            "SELECT tasks.id FROM tasks {join} WHERE tasks.id IN ({{list}}) \
+             AND waiting = 'offered'"
+        );
+        let rows = tx.query_list(&sql, &[], &ids)?;
+        let waiting = rows.iter().map(|row| row.get(0));
+        let waiting: BTreeSet<TaskId> = waiting.collect::<Result<_, _>>()?;
+        let is_stale = |offer: &Offer| !waiting.contains(&offer.task_id);
+        stale.extend(offers.into_iter().filter(is_stale));
+    }
+    Ok(stale)
+}
+
 /// Puts tasks off until their time.
 ///
 /// # Errors
@@ -130,6 +162,19 @@ pub fn due_tasks(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Result<Vec<Task
         .iter()
         .map(|row| row.get(0))
         .collect()
+}
+
+/// Takes tasks out of the list of those put off until now, when they do not wait there.
+///
+/// # Errors
+///
+/// The database's.
+pub fn forget_delayed(tx: &mut Tx<'_>, ids: &[TaskId], now: Timestamp) -> Result<(), StoreError> {
+    tx.send_list(
+        "DELETE FROM delayed_tasks WHERE due_at <= $1 AND task_id IN ({list})",
+        &[&now],
+        ids,
+    )
 }
 
 /// The front of a queue. On PostgreSQL the places are locked, and places that others hold are

@@ -10,10 +10,18 @@ use tokio_postgres::{Client, Config, NoTls};
 use crate::config::Database;
 use crate::error::{DriverError, OpenError};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long reaching the server may take, and separately its first answers.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long sent data may stay unacknowledged before the connection counts as lost.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+
+/// A connection on which nothing is said is looked after, so that its loss is noticed: after how
+/// long, how often, and how many answers may be missing.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
+
+/// What the client library does when the URL says nothing.
+const KEEPALIVE_UNSET: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A server and a database on it.
 #[derive(Clone)]
@@ -21,6 +29,8 @@ pub(crate) struct Server {
     config: Config,
     /// The URL without its password.
     name: String,
+    /// How long an answer may take.
+    reply_timeout: Duration,
 }
 
 /// A connection that is moved by a runtime.
@@ -37,7 +47,7 @@ impl Connected {
 }
 
 impl Server {
-    pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
+    pub(super) fn parse(url: &str, reply_timeout: Duration) -> Result<Self, OpenError> {
         let name = Database::Postgres {
             url: url.to_owned(),
         }
@@ -62,16 +72,32 @@ impl Server {
                          sslmode=disable over a private network or a local TLS proxy",
             });
         }
+        super::password::supply(&mut config);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(UNACKNOWLEDGED_MAX);
         }
+        if config.get_keepalives_idle() == KEEPALIVE_UNSET {
+            let (idle, interval, retries) = KEEPALIVE;
+            config.keepalives_idle(idle);
+            config.keepalives_interval(interval);
+            config.keepalives_retries(retries);
+        }
         if config.get_application_name().is_none() {
             config.application_name("colony");
         }
-        Ok(Self { config, name })
+        Ok(Self {
+            config,
+            name,
+            reply_timeout,
+        })
+    }
+
+    /// How long an answer may take before the connection counts as lost.
+    pub(super) fn reply_timeout(&self) -> Duration {
+        self.reply_timeout
     }
 
     /// The URL without its password.
@@ -79,25 +105,46 @@ impl Server {
         &self.name
     }
 
-    /// Connects; the connection is moved by the runtime that this is called on.
-    pub(super) async fn connect(&self) -> Result<Connected, tokio_postgres::Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
+    /// Connects; the connection is moved by the runtime that this is called on. `settings` are
+    /// the first words on it.
+    pub(super) async fn connect(&self, settings: &str) -> Result<Connected, DriverError> {
+        let limit = self.config.get_connect_timeout();
+        let limit = limit.map_or(CONNECT_TIMEOUT, |limit| *limit);
+        // The client's own limit ends before the server has said anything.
+        let (client, connection) = answered(limit, self.config.connect(NoTls)).await?;
         // Its error also reaches whoever waits for an answer.
         let moving = tokio::spawn(async move { drop(connection.await) });
-        Ok(Connected { client, moving })
+        let connected = Connected { client, moving };
+        answered(limit, connected.client.batch_execute(settings)).await?;
+        Ok(connected)
     }
 
-    pub(super) fn open_error(&self, error: tokio_postgres::Error) -> OpenError {
+    pub(super) fn open_error(&self, error: DriverError) -> OpenError {
         OpenError::Database {
             database: self.name.clone(),
             advice: advice(&error).to_owned(),
-            source: Box::new(DriverError::Postgres(error)),
+            source: Box::new(error),
         }
     }
 }
 
-fn advice(error: &tokio_postgres::Error) -> &'static str {
-    match error.code() {
+/// An answer of the server, if it comes in time.
+pub(super) async fn answered<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, DriverError> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(DriverError::Postgres),
+        Err(_) => Err(DriverError::Silent(limit)),
+    }
+}
+
+fn advice(error: &DriverError) -> &'static str {
+    let code = match error {
+        DriverError::Postgres(error) => error.code(),
+        DriverError::Sqlite(_) | DriverError::Silent(_) | DriverError::Moved => None,
+    };
+    match code {
         Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
             "the server has no such database; make it with `createdb`, or correct the name in --database-url"
         }

@@ -2,6 +2,8 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::error::{DriverError, is_transport};
+
 /// Why a transaction may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -9,6 +11,8 @@ pub(super) enum Failure {
     Conflict,
     /// The connection is gone, or of no use any more.
     Lost,
+    /// Another queen has taken the database over.
+    TakenOver,
     /// Trying again would not help.
     Final,
 }
@@ -17,11 +21,24 @@ impl Failure {
     pub(super) fn is_retryable(self) -> bool {
         match self {
             Self::Conflict | Self::Lost => true,
-            Self::Final => false,
+            Self::TakenOver | Self::Final => false,
         }
     }
 
-    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
+    /// Whether it hits every closure of the transaction, and not one alone.
+    pub(super) fn is_of_all(self) -> bool {
+        self.is_retryable() || self == Self::TakenOver
+    }
+
+    pub(super) fn of(error: &DriverError) -> Self {
+        match error {
+            DriverError::Postgres(error) => Self::of_server(error),
+            DriverError::Silent(_) => Self::Lost,
+            DriverError::Sqlite(_) | DriverError::Moved => Self::Final,
+        }
+    }
+
+    fn of_server(error: &tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             return if is_transport(error) {
                 Self::Lost
@@ -58,18 +75,8 @@ fn ends_session(code: &SqlState) -> bool {
             SqlState::CRASH_SHUTDOWN,
             SqlState::CANNOT_CONNECT_NOW,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            SqlState::IDLE_SESSION_TIMEOUT,
             SqlState::TOO_MANY_CONNECTIONS,
         ]
         .contains(code)
-}
-
-fn is_transport(error: &tokio_postgres::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<std::io::Error>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    error.is_closed()
 }

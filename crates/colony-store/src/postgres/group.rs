@@ -14,7 +14,7 @@ use async_channel::Receiver;
 use super::failure::Failure;
 use super::session::{Commit, Session};
 use super::worker;
-use crate::error::{DriverError, StoreError};
+use crate::error::StoreError;
 use crate::job::Job;
 use crate::stats::Counters;
 use crate::tx::Tx;
@@ -65,7 +65,7 @@ fn write_group(session: &mut Session, jobs: &mut [Box<dyn Job>], counters: &Coun
     let mut succeeded = Vec::with_capacity(jobs.len());
     for job in jobs.iter_mut() {
         let done = job.run(&mut Tx::postgres(session, counters));
-        if session.failure().is_some_and(Failure::is_retryable) {
+        if session.failure().is_some_and(Failure::is_of_all) {
             session.roll_back();
             return Ended::GaveWay;
         }
@@ -80,7 +80,7 @@ fn write_group(session: &mut Session, jobs: &mut [Box<dyn Job>], counters: &Coun
         }
         Commit::Unknown(error) => {
             session.disconnect();
-            let reason = DriverError::Postgres(error).to_string();
+            let reason = error.to_string();
             for (job, _) in jobs.iter_mut().zip(succeeded).filter(|(_, done)| *done) {
                 job.fail(StoreError::OutcomeUnknown {
                     reason: reason.clone(),

@@ -1,26 +1,33 @@
 //! One connection, its prepared statements, and the transaction on it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
-use super::connect::Server;
+use super::connect::{Server, answered};
 use super::failure::Failure;
+use super::fence::{self, FenceEpoch};
 use super::types::{Arg, KeptArg};
 use crate::error::{DriverError, StoreError, excerpt};
 use crate::row::{Cell, Columns, Row};
+use crate::takeover::Takeover;
 
 /// How many prepared statements a connection keeps before it starts anew.
 const STATEMENT_CACHE: usize = 1024;
 
 /// How many statements may wait to be sent: they take memory on both sides.
 const UNSENT_MAX: usize = 256;
+
+/// How long a server that refused a connection is not asked again by closures that have waited.
+const REFUSAL_COUNTS: Duration = Duration::from_secs(1);
 
 /// A connection that comes back after it was lost.
 pub(crate) struct Session {
@@ -37,6 +44,12 @@ pub(crate) struct Session {
     shared: bool,
     failure: Option<Failure>,
     number: usize,
+    /// When connecting failed, if it did the last time.
+    refused_at: Option<Instant>,
+    /// How long an answer may take.
+    patience: Duration,
+    /// What every transaction begins with, and who hears that it was refused.
+    fence: Option<(FenceEpoch, Takeover)>,
 }
 
 struct Link {
@@ -47,7 +60,7 @@ struct Link {
 /// Something that is sent without waiting for the answer.
 enum Unsent {
     /// Words between statements: they start and end transactions and savepoints.
-    Words(&'static str),
+    Words(Cow<'static, str>),
     Statement {
         sql: String,
         statement: Statement,
@@ -82,12 +95,14 @@ pub(super) enum Commit {
     /// Nothing was stored.
     Refused(Failure, StoreError),
     /// Perhaps stored.
-    Unknown(tokio_postgres::Error),
+    Unknown(DriverError),
 }
 
 impl Session {
     pub(super) fn new(server: Server, settings: &'static str, number: usize) -> Self {
         Self {
+            // Who migrates has all the time; see `be_impatient`.
+            patience: Duration::MAX,
             server,
             settings,
             runtime: runtime(),
@@ -97,7 +112,21 @@ impl Session {
             shared: false,
             failure: None,
             number,
+            refused_at: None,
+            fence: None,
         }
+    }
+
+    /// From now on the connection counts as lost when an answer takes too long.
+    pub(super) fn be_impatient(&mut self) {
+        self.patience = self.server.reply_timeout();
+    }
+
+    /// From now on transactions fail when another store has taken the database over.
+    pub(super) fn set_fence(&mut self, epoch: FenceEpoch, takeover: Takeover) {
+        self.fence = Some((epoch, takeover));
+        // A new connection is prepared for it.
+        self.disconnect();
     }
 
     /// The number of this session, which tells its waiting times apart from those of others.
@@ -106,23 +135,47 @@ impl Session {
     }
 
     /// Makes sure that there is a connection.
-    pub(super) fn connect(&mut self) -> Result<(), tokio_postgres::Error> {
+    pub(super) fn connect(&mut self) -> Result<(), DriverError> {
         if self
             .link
             .as_ref()
             .is_none_or(|link| link.client.is_closed())
         {
             self.link = None;
-            let client = self.runtime.block_on(async {
-                let client = self.server.connect().await?.client;
-                client.batch_execute(self.settings).await.map(|()| client)
-            })?;
+            let fence = self.fence.as_ref().map(|(epoch, _)| epoch.settings());
+            let settings = format!("{}{}", self.settings, fence.unwrap_or_default());
+            let connected = self.server.connect(&settings);
+            let connected = self.runtime.block_on(connected);
+            self.note(connected.as_ref().err());
+            let client = connected?.client;
             self.link = Some(Link {
                 client,
                 statements: HashMap::new(),
             });
         }
         Ok(())
+    }
+
+    /// Notes whether connecting failed; the log hears of the first failure and of its end.
+    fn note(&mut self, refusal: Option<&DriverError>) {
+        match (self.refused_at, refusal) {
+            (None, Some(error)) => tracing::error!("the database cannot be reached: {error}"),
+            (Some(_), None) => tracing::warn!("the database is reached again"),
+            _ => {}
+        }
+        self.refused_at = refusal.map(|_| Instant::now());
+    }
+
+    /// Whether there is a connection, as far as known.
+    pub(super) fn is_connected(&self) -> bool {
+        let link = self.link.as_ref();
+        link.is_some_and(|link| !link.client.is_closed())
+    }
+
+    /// Whether the last try to connect failed, a moment ago.
+    pub(super) fn is_refused(&self) -> bool {
+        let at = self.refused_at;
+        at.is_some_and(|at| at.elapsed() < REFUSAL_COUNTS)
     }
 
     /// Drops the connection.
@@ -135,7 +188,11 @@ impl Session {
     pub(super) fn begin(&mut self, begin: &'static str, shared: bool) {
         self.shared = shared;
         self.begun = false;
-        self.unsent = vec![Unsent::Words(begin)];
+        let words = match &self.fence {
+            Some(_) => format!("{begin}{}", fence::LOOK).into(),
+            None => begin.into(),
+        };
+        self.unsent = vec![Unsent::Words(words)];
         self.failure = None;
     }
 
@@ -143,7 +200,7 @@ impl Session {
     /// since the last one, that still serves.
     pub(super) fn next(&mut self, words: &'static str) {
         if !matches!(self.unsent.last(), Some(Unsent::Words(_))) {
-            self.unsent.push(Unsent::Words(words));
+            self.unsent.push(Unsent::Words(words.into()));
         }
         self.failure = None;
     }
@@ -165,16 +222,22 @@ impl Session {
         self.begun = true;
         let unsent = std::mem::take(&mut self.unsent);
         let commit = client.batch_execute("COMMIT");
-        let (refused, committed) = self.runtime.block_on(in_order(client, &unsent, commit));
+        let answers = in_order(client, &unsent, commit);
+        let (refused, committed) = match self.wait(answers) {
+            Ok(answers) => answers,
+            Err(silence) => return Commit::Unknown(silence),
+        };
         // When a statement was refused, the server has rolled back instead.
         let sent = refused.map(|(index, error)| (Some(index), error));
         let Some((index, error)) = sent.or(committed.err().map(|error| (None, error))) else {
             return Commit::Done;
         };
+        let error = DriverError::Postgres(error);
         match (Failure::of(&error), index) {
             (Failure::Lost, _) => Commit::Unknown(error),
             (failure, Some(index)) => {
-                Commit::Refused(failure, self.refused(unsent[index].text(), error))
+                let error = self.refused_unsent(&unsent[index], error);
+                Commit::Refused(self.failure.unwrap_or(failure), error)
             }
             (failure, None) => Commit::Refused(failure, refused_commit(error)),
         }
@@ -188,11 +251,20 @@ impl Session {
         }
     }
 
-    fn batch(&mut self, sql: &str) -> Result<(), tokio_postgres::Error> {
+    fn batch(&mut self, sql: &str) -> Result<(), DriverError> {
         let Some(link) = &self.link else {
             return Ok(());
         };
-        self.runtime.block_on(link.client.batch_execute(sql))
+        let answer = answered(self.patience, link.client.batch_execute(sql));
+        self.runtime.block_on(answer)
+    }
+
+    /// Waits for answers, but not for ever.
+    fn wait<T>(&self, answers: impl Future<Output = T>) -> Result<T, DriverError> {
+        let limit = self.patience;
+        let limited = async { tokio::time::timeout(limit, answers).await };
+        let answers = self.runtime.block_on(limited);
+        answers.map_err(|_| DriverError::Silent(limit))
     }
 
     /// Runs a statement; returns the number of rows changed, or given when it gives rows.
@@ -215,6 +287,14 @@ impl Session {
             self.run(sql, async |_| Ok(()))?;
         }
         Ok(())
+    }
+
+    /// Sends what is left, and waits for the answers.
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+        match self.unsent.is_empty() {
+            true => Ok(()),
+            false => self.run("SELECT 1", async |_| Ok(())),
+        }
     }
 
     /// Runs a statement; returns its rows.
@@ -245,18 +325,27 @@ impl Session {
         self.begun = true;
         let unsent = std::mem::take(&mut self.unsent);
         let last = statement(&link.client);
-        let (refused, result) = self.runtime.block_on(in_order(&link.client, &unsent, last));
+        let answers = self.wait(in_order(&link.client, &unsent, last));
+        let (refused, result) = match answers {
+            Ok(answers) => answers,
+            Err(silence) => {
+                let error = self.refused(sql, silence);
+                // What it says later is not understood any more.
+                self.disconnect();
+                return Err(error);
+            }
+        };
         match refused {
             // It may be another closure's: this one is not to blame and may run again.
             Some((index, error)) => {
-                let error = self.refused(unsent[index].text(), error);
+                let error = self.refused_unsent(&unsent[index], error.into());
                 self.failure = self.failure.map(|failure| match failure {
                     Failure::Final if self.shared => Failure::Conflict,
                     failure => failure,
                 });
                 Err(error)
             }
-            None => result.map_err(|error| self.refused(sql, error)),
+            None => result.map_err(|error| self.refused(sql, error.into())),
         }
     }
 
@@ -289,11 +378,16 @@ impl Session {
         if self.begun && !self.unsent.is_empty() {
             self.run(sql, async |_| Ok(()))?;
         }
-        let client = self.client()?;
-        let statement = self
-            .runtime
-            .block_on(client.prepare(sql))
-            .map_err(|error| self.refused(sql, error))?;
+        let prepared = answered(self.patience, self.client()?.prepare(sql));
+        let prepared = self.runtime.block_on(prepared);
+        let statement = prepared.map_err(|error| {
+            let is_silent = matches!(error, DriverError::Silent(_));
+            let error = self.refused(sql, error);
+            if is_silent {
+                self.disconnect();
+            }
+            error
+        })?;
         let Some(link) = &mut self.link else {
             return Err(StoreError::Unreachable { source: None });
         };
@@ -304,15 +398,15 @@ impl Session {
         Ok(statement)
     }
 
-    fn refused(&mut self, sql: &str, error: tokio_postgres::Error) -> StoreError {
+    fn refused(&mut self, sql: &str, error: DriverError) -> StoreError {
         let failure = Failure::of(&error);
         self.failure = Some(failure);
         let statement = excerpt(sql);
-        let rule = error
-            .as_db_error()
-            .filter(|db| db.code().code().starts_with("23"))
-            .map(|db| db.constraint().unwrap_or(db.message()).to_owned());
-        let source = Box::new(DriverError::Postgres(error));
+        let rule = match &error {
+            DriverError::Postgres(error) => broken_rule(error),
+            DriverError::Sqlite(_) | DriverError::Silent(_) | DriverError::Moved => None,
+        };
+        let source = Box::new(error);
         match rule {
             Some(rule) => StoreError::Rule {
                 statement,
@@ -322,12 +416,33 @@ impl Session {
             None => StoreError::Statement { statement, source },
         }
     }
+
+    /// As [`Session::refused`], for what was sent without waiting.
+    fn refused_unsent(&mut self, unsent: &Unsent, error: DriverError) -> StoreError {
+        if let (Unsent::Words(_), DriverError::Postgres(refusal), Some((_, takeover))) =
+            (unsent, &error, &self.fence)
+            && fence::is_refusal(refusal)
+        {
+            takeover.tell("another queen has taken the database over");
+            self.failure = Some(Failure::TakenOver);
+            return StoreError::TakenOver;
+        }
+        self.refused(unsent.text(), error)
+    }
 }
 
-pub(super) fn refused_commit(error: tokio_postgres::Error) -> StoreError {
+/// The rule of the schema that a refusal names.
+fn broken_rule(error: &tokio_postgres::Error) -> Option<String> {
+    error
+        .as_db_error()
+        .filter(|db| db.code().code().starts_with("23"))
+        .map(|db| db.constraint().unwrap_or(db.message()).to_owned())
+}
+
+pub(super) fn refused_commit(error: DriverError) -> StoreError {
     StoreError::Transaction {
         step: "commit",
-        source: Box::new(DriverError::Postgres(error)),
+        source: Box::new(error),
     }
 }
 

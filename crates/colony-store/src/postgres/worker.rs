@@ -15,7 +15,7 @@ use crate::tx::Tx;
 /// How often a closure is run before its collisions with others are reported.
 const TRIES_MAX: u32 = 12;
 
-/// How long a closure waits for a lost server to come back.
+/// How long a closure waits for a lost server to come back, from when it was given.
 const RECONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Runs reading closures until the queue is closed and empty.
@@ -59,7 +59,7 @@ fn transact(
     counters: &Counters,
 ) -> Result<(), StoreError> {
     for attempt in 1..=TRIES_MAX {
-        ensure_connected(session)?;
+        ensure_connected(session, job.since())?;
         session.begin(begin(job.mode()), false);
         let succeeded = job.run(&mut Tx::postgres(session, counters));
         let failure = if succeeded {
@@ -72,7 +72,7 @@ fn transact(
                 Commit::Refused(failure, _) => failure,
                 Commit::Unknown(error) => {
                     session.disconnect();
-                    return unknown(job.mode(), error);
+                    return unknown(job.mode(), &error);
                 }
             }
         } else {
@@ -81,7 +81,13 @@ fn transact(
         };
         match failure {
             Failure::Final => return Ok(()),
-            Failure::Lost => session.disconnect(),
+            Failure::TakenOver => return Err(StoreError::TakenOver),
+            Failure::Lost => {
+                session.disconnect();
+                if job.since().elapsed() > RECONNECT_MAX {
+                    return Err(StoreError::Unreachable { source: None });
+                }
+            }
             Failure::Conflict => std::thread::sleep(pause(attempt, session.number())),
         }
     }
@@ -100,30 +106,35 @@ fn begin(mode: Mode) -> &'static str {
 }
 
 /// What a connection that was lost while committing means: nothing, if there was nothing to store.
-fn unknown(mode: Mode, error: tokio_postgres::Error) -> Result<(), StoreError> {
+fn unknown(mode: Mode, error: &DriverError) -> Result<(), StoreError> {
     match mode {
         Mode::Read => Ok(()),
         Mode::Write => Err(StoreError::OutcomeUnknown {
-            reason: DriverError::Postgres(error).to_string(),
+            reason: error.to_string(),
         }),
     }
 }
 
-fn ensure_connected(session: &mut Session) -> Result<(), StoreError> {
-    let start = Instant::now();
+/// Whoever has waited long enough while the server was away is refused at once, so that a queue
+/// of closures does not wait for its turns to wait.
+fn ensure_connected(session: &mut Session, since: Instant) -> Result<(), StoreError> {
     let mut attempt = 0;
-    loop {
+    while !session.is_connected() {
+        if since.elapsed() > RECONNECT_MAX && session.is_refused() {
+            return Err(StoreError::Unreachable { source: None });
+        }
         let Err(error) = session.connect() else {
             return Ok(());
         };
         attempt += 1;
-        if Failure::of(&error) == Failure::Final || start.elapsed() > RECONNECT_MAX {
+        if Failure::of(&error) == Failure::Final || since.elapsed() > RECONNECT_MAX {
             return Err(StoreError::Unreachable {
-                source: Some(Box::new(DriverError::Postgres(error))),
+                source: Some(Box::new(error)),
             });
         }
         std::thread::sleep(10 * pause(attempt, session.number()));
     }
+    Ok(())
 }
 
 /// A wait that grows with each attempt, up to 64 ms, and differs between threads, so that those

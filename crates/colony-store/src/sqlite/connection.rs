@@ -1,5 +1,7 @@
 //! Opening SQLite files with the right settings.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -41,8 +43,17 @@ pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     })
 }
 
-/// Opens the file for the writer; makes it when it is not there.
+/// Opens the file for the writer; makes it when it is not there, for its owner only. The files that
+/// SQLite puts beside it follow its mode.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    let mut options = OpenOptions::new();
+    // What goes wrong here goes wrong again when SQLite opens it, which says more about it.
+    let _ = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
     open_with(path, SETTINGS)
 }
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 use async_channel::Receiver;
 use rusqlite::Connection;
 
+use super::identity::Identity;
 use super::reader::{statement, transaction};
+use crate::error::{DriverError, StoreError};
 use crate::job::Job;
 use crate::migrate::{self, MigrateError};
 use crate::stats::Counters;
@@ -32,9 +34,15 @@ const COMMIT_DELAY: Duration = Duration::from_micros(500);
 type Jobs = Vec<Box<dyn Job>>;
 
 /// Runs writing closures until the queue is closed and empty.
-pub(super) fn run(connection: &Connection, queue: &Receiver<Box<dyn Job>>, counters: &Counters) {
+pub(super) fn run(
+    connection: &Connection,
+    file: &Identity,
+    queue: &Receiver<Box<dyn Job>>,
+    counters: &Counters,
+) {
     let writer = Writer {
         connection,
+        file,
         counters,
     };
     let mut siblings = 0;
@@ -67,11 +75,18 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), MigrateError> {
 
 struct Writer<'a> {
     connection: &'a Connection,
+    file: &'a Identity,
     counters: &'a Counters,
 }
 
 impl Writer<'_> {
     fn write(&self, jobs: &mut Jobs) {
+        if !self.file.is_in_place() {
+            let moved = || StoreError::Unreachable {
+                source: Some(Box::new(DriverError::Moved)),
+            };
+            return jobs.iter_mut().for_each(|job| job.fail(moved()));
+        }
         // A group fails as a whole when SQLite gives up the transaction (disk full) or refuses the
         // commit (a deferred foreign key). Nothing is stored then, so each closure gets a
         // transaction of its own, and only the guilty one fails.

@@ -1,10 +1,14 @@
 //! What a store promises, checked on both databases.
 
+mod data;
+mod faults;
 mod groups;
+mod lists;
 mod many;
 mod opening;
 mod plans;
 mod postgres_only;
+mod takeover;
 mod transactions;
 mod values;
 

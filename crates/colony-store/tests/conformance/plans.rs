@@ -1,10 +1,12 @@
-//! Plans of the hot statements of the work queue: with tens of thousands of tasks waiting, each
+//! Plans of the hot statements of the work queue and of lists: with tens of thousands of tasks waiting, each
 //! statement of a claim and a report finds its rows by an index. `--nocapture` shows the plans.
 
 use colony_core::id::{Epoch, RunId, TaskId};
-use colony_core::ledger::Marks;
+use colony_core::ledger::{DataFilter, Marks};
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
+use colony_store::ledger::data::{self, DataQuery};
+use colony_store::ledger::list::{self, LedgerList, SortBy};
 use colony_store::ledger::offer::{self, Offer};
 use colony_store::ledger::run::{self, Growth};
 use colony_store::ledger::task::{self, NewTask, WorkerLease};
@@ -116,6 +118,33 @@ fn upkeep(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     lease::next_due(tx).map(drop)
 }
 
+/// Lists of an organization by every filter and order, near and far.
+fn lists() -> Vec<LedgerList> {
+    let mut lists = Vec::new();
+    for status in [None, Some("pending"), Some("completed"), Some("retrying")] {
+        for sort_by in [SortBy::Created, SortBy::Started, SortBy::Completed] {
+            for (ascending, offset) in [(true, 0), (false, 0), (false, 500)] {
+                lists.push(LedgerList {
+                    org_id: "acme".to_owned(),
+                    run_id: None,
+                    status: status.map(str::to_owned),
+                    sort_by,
+                    ascending,
+                    offset,
+                    limit: 20,
+                });
+            }
+        }
+    }
+    lists.push(LedgerList {
+        org_id: "acme".to_owned(),
+        run_id: Some(run_id()),
+        limit: 20,
+        ..LedgerList::default()
+    });
+    lists
+}
+
 both_databases! {
     fn hot_statements_find_rows_by_indexes(db) {
         db.write_blocking(fill).unwrap();
@@ -142,6 +171,63 @@ both_databases! {
             assert!(plans.len() > 12);
             db.write_blocking(|tx| tx.execute("DELETE FROM tasks WHERE id >= $1", &[&Uuid::from_u128(1_000_000)])).unwrap();
         }
+    }
+
+    fn lists_find_their_place_in_an_index(db) {
+        db.write_blocking(|tx| {
+            fill(tx)?;
+            // Most have ended, some wait; of each kind a few lack the time that others have.
+            let ended = "UPDATE tasks SET status = 'completed', started_at = 5, completed_at = 7 \
+                 WHERE id > $1";
+            tx.execute(ended, &[&Uuid::from_u128(2_000)])?;
+            let strange = "UPDATE tasks SET started_at = NULL, completed_at = NULL WHERE id > $1";
+            tx.execute(strange, &[&Uuid::from_u128(19_900)])?;
+            let retried = "UPDATE tasks SET status = 'retrying' WHERE id < $1";
+            tx.execute(retried, &[&Uuid::from_u128(50)])?;
+            tx.execute("ANALYZE", &[])
+        })
+        .unwrap();
+        for list in lists() {
+            let query = list.clone();
+            let plans = db
+                .read_blocking(move |tx| {
+                    tx.explain(|tx| list::list_tasks(tx, &query).map(drop))
+                })
+                .unwrap();
+            // Behind the last row nothing is looked for.
+            assert!(plans.len() > 1 || list.offset > 0, "{list:?}");
+            for plan in plans.iter().filter(|plan| plan.statement.contains("ORDER BY")) {
+                // Few enough to be sorted.
+                let sorted = plan.statement.contains("started_at + 0");
+                let bad = |step: &&str| {
+                    (is_scan(db.dialect(), step) && !sorted) || step.contains("_pkey")
+                };
+                let bad: Vec<&str> = plan.plan.lines().filter(bad).collect();
+                assert!(bad.is_empty(), "{bad:?} for {list:?} in {plan:?}");
+            }
+        }
+    }
+
+    fn a_query_of_run_data_on_sqlite_looks_at_one_index(db) {
+        let query = DataQuery {
+            filter: DataFilter {
+                key_prefixes: Some(vec!["sensor.".to_owned()]),
+                tags: Some(vec!["odd".to_owned()]),
+                ..DataFilter::default()
+            },
+            limit: 50,
+            ..DataQuery::default()
+        };
+        let plans = db
+            .read_blocking(move |tx| {
+                tx.explain(|tx| data::query_data(tx, run_id(), &query).map(drop))
+            })
+            .unwrap();
+        let wanted = match db.dialect() {
+            Dialect::Sqlite => "USING COVERING INDEX run_data_key",
+            Dialect::Postgres => "run_data_key",
+        };
+        assert!(plans[0].plan.contains(wanted), "{plans:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use colony_ant::{Ant, AntConfig, DirectObjects, Link, Shutdown};
+use colony_ant::{Ant, AntConfig, DirectObjects, Link, ReaperCommand, Shutdown};
 use colony_core::id::MonotonicIds;
 use colony_core::time::SystemClock;
 use colony_engine::{AntLink, Caller, Engine, EngineParts, EngineSettings, SaveDefinition, Submit};
@@ -81,10 +81,15 @@ fn embed_ant(engine: &Engine, dir: &std::path::Path) -> Shutdown {
     let (to_queen, from_ant) = mpsc::channel(1024);
     let (to_ant, from_queen) = mpsc::channel(1024);
     let objects = LocalFileSystem::new_with_prefix(dir).expect("the directory is there");
+    let reaper = ReaperCommand {
+        // The loop that it is compared with has children of its own.
+        adopts: false,
+        ..ReaperCommand::of_this_program()
+    };
     let ant = Ant::new(
         AntConfig {
             capacity: 8,
-            ..AntConfig::new("embedded", dir.join("work"))
+            ..AntConfig::new("embedded", dir.join("work"), reaper)
         },
         Link {
             to_queen,

@@ -19,6 +19,9 @@ use queen::Queen;
 use report::{Row, print_table};
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|word| word == "reaper") {
+        return colony_reaper::run().expect("an ant has started it");
+    }
     let words = std::env::args().skip(1);
     // Cargo passes `--bench`.
     let words: Vec<String> = words.filter(|word| !word.starts_with('-')).collect();

@@ -5,6 +5,7 @@ use colony_api::client::{Client, ClientError};
 
 use crate::data_dir::DataDir;
 use crate::exit::{InputResult as _, Problem};
+use crate::output;
 use crate::settings::Settings;
 
 /// A queen that can be called.
@@ -75,15 +76,15 @@ pub(crate) fn problem(error: ClientError) -> Problem {
             Problem::from(anyhow::Error::new(error))
         };
     };
-    let mut text = failure.message.clone();
+    let mut text = output::plain(&failure.message);
     for detail in &failure.details {
         text.push_str("; ");
         if let (Some(line), Some(column)) = (detail.line, detail.column) {
             text.push_str(&format!("line {line}, column {column}: "));
         } else if !detail.path.is_empty() {
-            text.push_str(&format!("{}: ", detail.path));
+            text.push_str(&format!("{}: ", output::plain(&detail.path)));
         }
-        text.push_str(&detail.message);
+        text.push_str(&output::plain(&detail.message));
     }
     match failure.status {
         401 | 403 => Problem::input(anyhow!(

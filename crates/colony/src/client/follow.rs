@@ -33,9 +33,9 @@ impl Lines {
             text.push_str(&format!("{} ", line.time));
         }
         if self.task {
-            text.push_str(&format!("{} | ", line.task));
+            text.push_str(&format!("{} | ", output::plain(&line.task)));
         }
-        text.push_str(&output::plain(&line.text));
+        text.push_str(&output::task_line(&line.text, output::data_has_color()));
         text
     }
 }

@@ -10,6 +10,7 @@ use super::connect::find_url;
 use super::follow::{WAIT, patiently};
 use crate::cli::RunsClientArgs;
 use crate::exit::{InputResult as _, Problem};
+use crate::output::plain;
 use crate::settings::Settings;
 
 /// How to get a key.
@@ -117,9 +118,9 @@ impl Ledger {
     }
 
     fn refusal(&self, status: u16, body: &ErrorBody) -> Problem {
-        let mut text = body.error.clone();
+        let mut text = plain(&body.error);
         for item in body.details.iter().flatten() {
-            text.push_str(&format!("; {}", explain(item)));
+            text.push_str(&format!("; {}", plain(&explain(item))));
         }
         match status {
             401 if !self.has_key => Problem::input(anyhow!(

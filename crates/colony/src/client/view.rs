@@ -54,7 +54,7 @@ fn tasks(tasks: &[TaskExecution]) -> Table {
     table.set_header(["TASK", "STATE", "EXIT", "ATTEMPTS", "TIME", "MESSAGE"]);
     for task in tasks {
         table.add_row([
-            task.task_type.clone(),
+            plain(&task.task_type),
             task.task_state.as_str().to_owned(),
             plain(&task.exit_code),
             (task.retried + 1).to_string(),
@@ -85,7 +85,7 @@ pub(crate) fn requests(requests: &[JobRequest]) -> String {
     for request in requests {
         table.add_row([
             request.id.clone(),
-            request.job_type.clone(),
+            plain(&request.job_type),
             request.job_state.as_str().to_owned(),
             request.created_at.to_string(),
             plain(request.error_message.lines().next().unwrap_or("")),

@@ -11,9 +11,6 @@ use tokio::task::{JoinError, JoinHandle};
 use super::Colony;
 use crate::settings::{AntSettings, Settings};
 
-/// The hidden command that is the ant's reaper.
-const REAPER_COMMAND: &str = "reaper";
-
 /// Its name. A restarted queen knows by it whose leases nobody holds any more.
 const ANT_ID: &str = "embedded";
 
@@ -42,7 +39,7 @@ impl EmbeddedAnt {
         let (to_queen, from_ant) = mpsc::channel(MESSAGES);
         let objects = DirectObjects::new(Arc::clone(&colony.objects));
         let worker = Ant::new(
-            config(ant, settings)?,
+            config(ant, settings),
             Link {
                 to_queen,
                 from_queen,
@@ -124,21 +121,16 @@ fn finished(ended: Result<Result<(), AntError>, JoinError>) -> anyhow::Result<()
     }
 }
 
-fn config(ant: &AntSettings, settings: &Settings) -> anyhow::Result<AntConfig> {
-    let program = std::env::current_exe()
-        .context("failed to find the program's own file, which the ant starts as its reaper")?;
+fn config(ant: &AntSettings, settings: &Settings) -> AntConfig {
+    let reaper = ReaperCommand::of_this_program();
     let names = ant.environment.iter().map(String::as_str);
-    Ok(AntConfig {
+    AntConfig {
         tags: ant.tags.clone(),
         capacity: ant.capacity,
-        reaper: Some(ReaperCommand {
-            program,
-            args: vec![REAPER_COMMAND.to_owned()],
-        }),
         periods: Periods {
             drain_grace: settings.drain_grace,
             ..Periods::default()
         },
-        ..AntConfig::new(ANT_ID, settings.data_dir.work()).pass_environment(names)
-    })
+        ..AntConfig::new(ANT_ID, settings.data_dir.work(), reaper).pass_environment(names)
+    }
 }

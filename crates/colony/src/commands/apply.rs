@@ -1,5 +1,7 @@
 //! `colony apply`: store definitions in a running queen.
 
+use colony_core::plan::DEFAULT_MAX_CONCURRENCY;
+
 use super::{Common, definition};
 use crate::cli::ApplyArgs;
 use crate::client::{self, Queen};
@@ -35,18 +37,22 @@ async fn store(queen: &Queen, source: &Source) -> Result<bool, Problem> {
         }
         Err(error) => return Err(client::problem(error)),
     };
-    let (name, job) = (&source.name, &saved.definition.job_type);
+    let (name, job) = (&source.name, output::plain(&saved.definition.job_type));
     let done = if saved.created {
         "is new"
     } else {
         "is up to date"
     };
-    output::data(&format!("{name}: {job} {done}"));
+    let max = saved.definition.max_concurrency;
+    output::data(&format!(
+        "{name}: {job} {done}; at most {max} at once (max_concurrency, {DEFAULT_MAX_CONCURRENCY} \
+         unless set)"
+    ));
     for warning in &saved.definition.warnings {
         let (line, column) = (warning.line, warning.column);
         output::talk(&format!(
             "{name}:{line}:{column}: warning: {}",
-            warning.message
+            output::plain(&warning.message)
         ));
     }
     Ok(true)

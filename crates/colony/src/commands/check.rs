@@ -33,7 +33,7 @@ fn check_file(file: &Path, as_json: bool, settings: &Settings) -> Result<usize, 
     let errors = definition::errors(&findings);
     if as_json {
         for finding in &findings {
-            output::data(&json!({"file": source.name, "finding": finding}).to_string());
+            output::exact(&json!({"file": source.name, "finding": finding}).to_string());
         }
         return Ok(errors);
     }

@@ -13,7 +13,7 @@ use crate::settings::{Origin, Profile, Settings};
 pub(super) fn config(args: &ConfigArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.data_dir.flags(), Profile::Queen)?;
     if args.json {
-        output::data(&json_list(&settings).to_string());
+        output::exact(&json_list(&settings).to_string());
         return Ok(Exit::Completed);
     }
     let mut table = Table::new();
@@ -22,7 +22,7 @@ pub(super) fn config(args: &ConfigArgs, common: &Common) -> Result<Exit, Problem
     for shown in settings.shown() {
         let value = match &*shown.value {
             "" => "-",
-            value => value,
+            value => &output::plain(value),
         };
         table.add_row([
             shown.setting.name,
@@ -48,7 +48,7 @@ fn json_list(settings: &Settings) -> Value {
     let entries = settings.shown().iter().map(|shown| {
         json!({"setting": shown.setting.name, "value": shown.value,
             "from": shown.origin.to_string(), "variable": shown.setting.variable,
-            "about": shown.setting.about})
+            "default": shown.setting.default_for_people(), "about": shown.setting.about})
     });
     entries.collect()
 }

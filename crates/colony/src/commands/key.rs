@@ -7,13 +7,13 @@ use anyhow::{Context as _, anyhow};
 use colony_core::id::MonotonicIds;
 use colony_core::time::{Clock as _, SystemClock};
 use colony_engine::ledger::{KeyRow, Ledger, NewKey};
-use colony_store::{Store, StoreConfig};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
 use super::Common;
 use crate::cli::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
+use crate::colony::open_store;
 use crate::exit::{Exit, InputResult as _, Problem};
 use crate::output;
 use crate::settings::{Profile, Settings};
@@ -24,7 +24,7 @@ pub(super) fn key(command: &KeyCommand, common: &Common) -> Result<Exit, Problem
     | KeyCommand::Revoke(KeyRevokeArgs { data_dir, .. })) = command;
     let settings = common.settings(data_dir.flags(), Profile::Queen)?;
     super::block_on(async {
-        let ledger = open(&settings).or_bad_input()?;
+        let ledger = open(&settings).await.or_bad_input()?;
         match command {
             KeyCommand::Create(args) => create(&ledger, args).await,
             KeyCommand::List(args) => list(&ledger, args).await,
@@ -33,10 +33,9 @@ pub(super) fn key(command: &KeyCommand, common: &Common) -> Result<Exit, Problem
     })
 }
 
-fn open(settings: &Settings) -> anyhow::Result<Ledger> {
+async fn open(settings: &Settings) -> anyhow::Result<Ledger> {
     settings.data_dir.create()?;
-    let config = StoreConfig::new(settings.database.clone());
-    let store = Store::open(&config).map_err(|error| anyhow!("failed to {error}"))?;
+    let store = open_store(settings, false).await?;
     let ids = Arc::new(MonotonicIds::new(SystemClock));
     Ok(Ledger::start(store, Arc::new(SystemClock), ids))
 }
@@ -69,7 +68,7 @@ async fn create(ledger: &Ledger, args: &KeyCreateArgs) -> Result<Exit, Problem> 
         "key {} acts for {}; it is not shown again",
         row.id, row.org_id
     ));
-    output::data(&text);
+    output::exact(&text);
     Ok(Exit::Completed)
 }
 
@@ -91,7 +90,7 @@ async fn list(ledger: &Ledger, args: &KeyListArgs) -> Result<Exit, Problem> {
         .context("failed to list the keys")?;
     if args.json {
         let keys: Vec<_> = keys.iter().map(shown).collect();
-        output::data(&json!(keys).to_string());
+        output::exact(&json!(keys).to_string());
         return Ok(Exit::Completed);
     }
     let mut table = Table::new();
@@ -105,9 +104,9 @@ async fn list(ledger: &Ledger, args: &KeyListArgs) -> Result<Exit, Problem> {
         let (id, made) = (key.id.to_string(), key.created_at.to_string());
         table.add_row([
             &id,
-            &key.org_id,
-            &key.environment,
-            &key.name,
+            &output::plain(&key.org_id),
+            &output::plain(&key.environment),
+            &output::plain(&key.name),
             state,
             &made,
             &expires,

@@ -3,9 +3,12 @@
 //! The port is taken first, so that a second queen on it fails before it has touched any data. The
 //! end goes the other way round: no new calls, no new work, the ant drains, the store closes.
 
+mod health;
 mod token;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use colony_server::{Auth, ServerState};
@@ -20,9 +23,13 @@ use crate::output;
 use crate::settings::{Profile, Settings};
 use crate::signals::Signals;
 
+/// How long the tasks of a queen may take to stop that has lost its database.
+const ABANDON_MAX: Duration = Duration::from_secs(3);
+
 pub(super) fn queen(args: &QueenArgs, common: &Common) -> Result<Exit, Problem> {
     let settings = common.settings(args.flags(), Profile::Queen)?;
     settings.check_queen().or_bad_input()?;
+    super::raise_open_files();
     super::block_on(serve(&settings))
 }
 
@@ -44,6 +51,9 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     let auth = if settings.auth { Auth::On } else { Auth::Off };
     let mut state = ServerState::new(running.engine().clone(), auth);
     state.runs = Some(runs);
+    state.hosts.clone_from(&settings.http.hosts);
+    state.limits = settings.http.limits.clone();
+    state.health = Arc::new(health::of(settings, running.engine().store().clone()));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(colony_server::serve(listener, state, async {
         // A dropped sender means the same: the end.
@@ -61,9 +71,14 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         );
     }
 
+    let store = running.engine().store().clone();
     let failure = tokio::select! {
         () = signals.next() => None,
         error = running.ant_failed() => Some(error),
+        reason = store.taken_over() => {
+            settings.data_dir.remove_address();
+            return Err(abandon(running, &reason).await);
+        }
     };
     settings.data_dir.remove_address();
     drop(stop);
@@ -76,6 +91,15 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         None => Ok(Exit::Completed),
         Some(error) => Err(error.into()),
     }
+}
+
+/// Ends at once: what this queen has started is another's to start again, and nothing can be
+/// stored about it.
+async fn abandon(running: Running, reason: &str) -> Problem {
+    let ending = running.end(std::future::ready(()));
+    // It cannot give back its leases, and what it leaves is killed by its reaper.
+    let _ = tokio::time::timeout(ABANDON_MAX, ending).await;
+    Problem::taken_over(reason)
 }
 
 async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {

@@ -1,11 +1,11 @@
-//! `colony reaper`: the process that an ant starts beside itself.
+//! `colony reaper`: the process that starts the commands of an ant or a worker.
 
 use anyhow::Context as _;
 
 use crate::exit::{Exit, Problem};
 
 pub(super) fn reaper() -> Result<Exit, Problem> {
-    colony_ant::reaper::run(std::io::stdin().lock())
-        .context("failed to watch over an ant; this command is started by an ant only")?;
+    colony_reaper::run()
+        .context("failed to serve; this command is started by a queen or a worker only")?;
     Ok(Exit::Completed)
 }

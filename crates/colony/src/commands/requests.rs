@@ -15,7 +15,7 @@ pub(super) fn get(args: &GetArgs, common: &Common) -> Result<Exit, Problem> {
         let request = queen.client.job_request(&args.id).await;
         let request = request.map_err(client::problem)?;
         if args.json {
-            output::data(&to_json(&request)?);
+            output::exact(&to_json(&request)?);
         } else {
             output::data(&client::details(&request));
         }
@@ -36,7 +36,7 @@ pub(super) fn list(args: &ListArgs, common: &Common) -> Result<Exit, Problem> {
         let page = queen.client.job_requests(&query).await;
         let page = page.map_err(client::problem)?;
         if args.json {
-            output::data(&to_json(&page.records)?);
+            output::exact(&to_json(&page.records)?);
             return Ok(Exit::Completed);
         }
         output::data(&client::requests(&page.records));

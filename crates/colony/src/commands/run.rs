@@ -32,8 +32,9 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<Exit, Problem> {
     let job = Job::read(args, &settings)?;
     if let Some(ant) = &mut settings.ant {
         // This ant is alone: whatever the job asks for, it is here or nowhere.
-        ant.tags = job.tags();
+        ant.tags = vec!["*".to_owned()];
     }
+    super::raise_open_files();
     let style = if args.json { Style::Json } else { Style::Text };
     super::block_on(run_job(job, &settings, style))
 }

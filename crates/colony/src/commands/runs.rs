@@ -65,7 +65,7 @@ pub(super) fn show_list<T: Serialize>(
     as_text: impl Fn(&[T]) -> String,
 ) -> Result<Exit, Problem> {
     if page.json {
-        output::data(&super::to_json(&rows)?);
+        output::exact(&super::to_json(&rows)?);
         return Ok(Exit::Completed);
     }
     output::data(&as_text(rows));
@@ -82,7 +82,7 @@ pub(super) fn show_list<T: Serialize>(
 /// Shows what was made or changed: its id, or everything.
 pub(super) fn show_id(value: &impl Serialize, id: &str, as_json: bool) -> Result<Exit, Problem> {
     match as_json {
-        true => output::data(&super::to_json(value)?),
+        true => output::exact(&super::to_json(value)?),
         false => output::data(id),
     }
     Ok(Exit::Completed)
@@ -105,7 +105,7 @@ fn get(args: &RunsGetArgs, common: &Common) -> Result<Exit, Problem> {
         let run = ledger.client.run(&args.id.to_string()).await;
         let run = run.map_err(|error| ledger.problem(error))?;
         match args.json {
-            true => output::data(&super::to_json(&run)?),
+            true => output::exact(&super::to_json(&run)?),
             false => output::data(&show::run(&run)),
         }
         Ok(Exit::Completed)

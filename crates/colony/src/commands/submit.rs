@@ -35,7 +35,10 @@ async fn submit_and_wait(
     }
     let id = &submitted.id;
     if args.follow {
-        output::talk(&format!("{} is request {id}", submitted.job_type));
+        output::talk(&format!(
+            "{} is request {id}",
+            output::plain(&submitted.job_type)
+        ));
         let lines = Lines {
             task: true,
             time: false,
@@ -44,10 +47,11 @@ async fn submit_and_wait(
     }
     let ended = client::end(client, id).await?;
     show(&ended, args.json)?;
-    let (state, message) = (ended.job_state, output::plain(&ended.error_message));
+    let (state, job) = (ended.job_state, output::plain(&ended.job_type));
+    let message = output::plain(&ended.error_message);
     match message.as_str() {
-        "" => output::talk(&format!("{} {state}", ended.job_type)),
-        message => output::talk(&format!("{} {state}: {message}", ended.job_type)),
+        "" => output::talk(&format!("{job} {state}")),
+        message => output::talk(&format!("{job} {state}: {message}")),
     }
     Ok(state.into())
 }
@@ -56,7 +60,7 @@ async fn submit_and_wait(
 fn show(request: &JobRequest, as_json: bool) -> Result<(), Problem> {
     if as_json {
         let text = serde_json::to_string(request).context("failed to write a request as JSON")?;
-        output::data(&text);
+        output::exact(&text);
     } else {
         output::data(&request.id);
     }

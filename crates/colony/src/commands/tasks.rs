@@ -56,7 +56,7 @@ fn get(args: &TasksGetArgs, common: &Common) -> Result<Exit, Problem> {
 
 fn show_task(task: &Task, as_json: bool) -> Result<(), Problem> {
     match as_json {
-        true => output::data(&super::to_json(task)?),
+        true => output::exact(&super::to_json(task)?),
         false => output::data(&show::task(task)),
     }
     Ok(())

@@ -1,16 +1,15 @@
 //! `colony worker`: a command that does tasks of the Runs API.
 
-mod reaper;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use colony_api::worker::{Stop, Summary, WorkerOptions, work};
+use colony_reaper::{ReaperCommand, Reapers};
 use tokio::sync::watch;
 
-use self::reaper::Reaper;
 use super::{Common, block_on};
 use crate::cli::WorkerArgs;
 use crate::client::Ledger;
@@ -23,18 +22,19 @@ pub(super) fn worker(args: &WorkerArgs, common: &Common) -> Result<Exit, Problem
     let settings = common.settings(args.flags(), Profile::Queen)?;
     check_program(&args.command[0]).or_bad_input()?;
     let ledger = Ledger::find(&settings, &args.client)?;
-    let reaper = Reaper::start()?;
-    let options = WorkerOptions {
-        groups: Some(reaper.watch()),
-        ..options(args, &settings, &ledger)
-    };
-    let exit = block_on(run(&ledger, &options));
-    reaper.farewell();
-    exit
+    let failed = "failed to watch over the processes of this worker";
+    let reapers = Reapers::new(ReaperCommand::of_this_program(), None).context(failed)?;
+    let options = options(args, &settings, &ledger, reapers);
+    block_on(run(&ledger, &options))
 }
 
-fn options(args: &WorkerArgs, settings: &Settings, ledger: &Ledger) -> WorkerOptions {
-    let usual = WorkerOptions::new("", &args.command);
+fn options(
+    args: &WorkerArgs,
+    settings: &Settings,
+    ledger: &Ledger,
+    reapers: Arc<Reapers>,
+) -> WorkerOptions {
+    let usual = WorkerOptions::new("", &args.command, reapers);
     WorkerOptions {
         types: args.types.clone(),
         worker_id: args.worker_id.clone().unwrap_or(usual.worker_id),
@@ -52,8 +52,8 @@ async fn run(ledger: &Ledger, options: &WorkerOptions) -> Result<Exit, Problem> 
     let signals = Signals::listen()?;
     output::talk(&format!(
         "{} does {} for {}",
-        options.worker_id,
-        options.types.join(", "),
+        output::plain(&options.worker_id),
+        output::plain(&options.types.join(", ")),
         ledger.url
     ));
     let (stop, stopped) = watch::channel(Stop::No);

@@ -44,7 +44,7 @@ impl Display {
     pub(crate) fn show(&mut self, notices: &[Notice], tracker: &Tracker) {
         for notice in notices {
             match self.style {
-                Style::Json => output::data(&json::notice(notice).to_string()),
+                Style::Json => output::exact(&json::notice(notice).to_string()),
                 Style::Text => self.say(notice),
             }
         }
@@ -84,7 +84,7 @@ impl Display {
     pub(crate) fn finish(self, summary: &Summary) {
         drop(self.live);
         match self.style {
-            Style::Json => output::data(&json::summary(summary).to_string()),
+            Style::Json => output::exact(&json::summary(summary).to_string()),
             Style::Text => output::data(&summary.to_text(output::data_has_color())),
         }
     }

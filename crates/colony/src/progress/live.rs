@@ -56,7 +56,7 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.set_prefix(task.to_owned());
+        bar.set_prefix(plain(task));
         bar.enable_steady_tick(FRAME);
         bar
     }

@@ -53,7 +53,8 @@ impl Summary {
     pub(crate) fn to_text(&self, color: bool) -> String {
         let mut lines = vec![String::new(), self.table().to_string(), String::new()];
         for (task, artifact) in self.artifacts() {
-            let (name, size) = (&artifact.name, text::bytes(artifact.size_bytes));
+            let (name, size) = (plain(&artifact.name), text::bytes(artifact.size_bytes));
+            let task = plain(task);
             lines.push(format!(
                 "artifact of {task}: {} ({name}, {size})",
                 artifact.path
@@ -66,7 +67,7 @@ impl Summary {
             format!(" in {}", text::duration(took))
         });
         let state = text::state(self.state, color);
-        lines.push(format!("{} {state}{time}", self.job));
+        lines.push(format!("{} {state}{time}", plain(&self.job)));
         if let Some(error) = &self.error {
             lines.push(format!("error: {}", plain(error)));
         }
@@ -89,7 +90,7 @@ impl Summary {
             .set_header(["TASK", "STATE", "EXIT", "ATTEMPTS", "TIME"]);
         for task in &self.tasks {
             table.add_row([
-                task.task.clone(),
+                plain(&task.task),
                 task.state.api_str().to_owned(),
                 plain(&task.exit_code),
                 task.attempts.to_string(),

@@ -7,7 +7,7 @@ use colony_core::state::{JobState, JobTaskState};
 use owo_colors::OwoColorize as _;
 
 use super::notice::{Notice, NoticeKind, TaskEnd};
-use crate::output::plain;
+use crate::output::{data_has_color, plain, task_line};
 
 /// A line and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +21,20 @@ pub(crate) enum Said {
 /// A notice as one line. None when nothing is to be said.
 pub(crate) fn say(notice: &Notice, color: bool) -> Option<Said> {
     let line = match &notice.kind {
-        NoticeKind::Submitted { request_id, job } => format!("{job} is request {request_id}"),
+        NoticeKind::Submitted { request_id, job } => {
+            format!("{} is request {request_id}", plain(job))
+        }
         NoticeKind::Waiting { reason } => format!("waiting: {}", plain(reason)),
-        NoticeKind::TaskStarted { task, attempt: 1 } => format!("{task} started"),
-        NoticeKind::TaskStarted { task, attempt } => format!("{task} started, attempt {attempt}"),
+        NoticeKind::TaskStarted { task, attempt: 1 } => format!("{} started", plain(task)),
+        NoticeKind::TaskStarted { task, attempt } => {
+            format!("{} started, attempt {attempt}", plain(task))
+        }
         NoticeKind::Output { task, line, .. } => {
-            return Some(Said::Output(format!("{task} | {}", plain(&line.text))));
+            return Some(Said::Output(format!(
+                "{} | {}",
+                plain(task),
+                task_line(&line.text, data_has_color())
+            )));
         }
         NoticeKind::TaskRetries {
             task,
@@ -36,7 +44,10 @@ pub(crate) fn say(notice: &Notice, color: bool) -> Option<Said> {
         } => {
             let mark = mark("↻", color, |text| text.yellow().to_string());
             let why = why(exit_code, error.as_ref());
-            format!("{mark} {task} attempt {attempt} failed{why}; it is tried again")
+            format!(
+                "{mark} {} attempt {attempt} failed{why}; it is tried again",
+                plain(task)
+            )
         }
         NoticeKind::TaskEnded(end) => task_ended(end, color),
         NoticeKind::Missed { events } => {
@@ -49,7 +60,7 @@ pub(crate) fn say(notice: &Notice, color: bool) -> Option<Said> {
 }
 
 fn task_ended(end: &TaskEnd, color: bool) -> String {
-    let task = &end.task;
+    let task = plain(&end.task);
     let time = end
         .took
         .map_or(String::new(), |took| format!(" in {}", duration(took)));

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use toml::{Table, Value};
 
 use super::table::{ALL, CONFIG_VARIABLE, Setting};
+use super::unknown;
 
 /// The file that is looked for in the current directory.
 const FILE_NAME: &str = "colony.toml";
@@ -43,6 +44,18 @@ pub(crate) enum Origin {
     Default,
 }
 
+impl Origin {
+    /// Places with smaller numbers go before others.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 0,
+            Self::Variable(_) => 1,
+            Self::File(_) => 2,
+            Self::Default => 3,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -61,6 +74,7 @@ pub(crate) struct Layers {
     variables: BTreeMap<&'static str, String>,
     file: BTreeMap<String, String>,
     file_path: PathBuf,
+    warnings: Vec<String>,
 }
 
 impl Layers {
@@ -95,7 +109,13 @@ impl Layers {
             variables,
             file,
             file_path,
+            warnings: unknown::warnings(environment_names()),
         })
+    }
+
+    /// What was set that has no effect.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The value that counts, if anybody set one.
@@ -120,8 +140,14 @@ impl Layers {
                 .collect(),
             file: parse_file(file).unwrap(),
             file_path: FILE_NAME.into(),
+            warnings: Vec::new(),
         }
     }
+}
+
+/// Names that are not UTF-8 are nobody's.
+fn environment_names() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
 /// An environment variable; an empty one is as not set.
@@ -144,11 +170,8 @@ fn parse_file(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
     flatten("", &table, &mut values)?;
     for name in values.keys() {
         if !ALL.iter().any(|setting| setting.name == name) {
-            let names: Vec<&str> = ALL.iter().map(|setting| setting.name).collect();
-            bail!(
-                "there is no setting `{name}`; the settings are {}",
-                names.join(", ")
-            );
+            let advice = unknown::advice(name, ALL.iter().map(|setting| setting.name));
+            bail!("there is no setting `{name}`; {advice}");
         }
     }
     Ok(values)

@@ -1,9 +1,11 @@
 //! Texts of settings as values. Each error says what may be given instead.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use colony_core::method::Method;
-use colony_server::runs::DialectSetting;
 use colony_spec::duration::parse_duration;
 use colony_store::Database;
 
@@ -40,12 +42,36 @@ pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn parse_dialect(text: &str) -> Result<DialectSetting, String> {
-    match text {
-        "classic" => Ok(DialectSetting::Classic),
-        "current" => Ok(DialectSetting::Current),
-        "auto" => Ok(DialectSetting::Auto),
-        _ => Err("give classic, current or auto".to_owned()),
+/// One of a few words.
+pub(super) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let text = text.trim();
+    let found = choices.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words = choices.iter().map(|(word, _)| *word);
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        format!("give one of {}", words.join(", "))
+    })
+}
+
+/// A whole number within bounds.
+pub(super) fn number<N>(text: &str, bounds: RangeInclusive<N>) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    let found = text.trim().parse().ok();
+    found
+        .filter(|number| bounds.contains(number))
+        .ok_or_else(|| format!("give a number from {} to {}", bounds.start(), bounds.end()))
+}
+
+/// The same, or nothing.
+pub(super) fn number_or_none<N>(text: &str, bounds: RangeInclusive<N>) -> Result<Option<N>, String>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    match text.trim() {
+        "" => Ok(None),
+        text => number(text, bounds).map(Some),
     }
 }
 
@@ -73,10 +99,7 @@ pub(super) fn parse_ant_methods(text: &str) -> Result<Vec<Method>, String> {
 }
 
 pub(super) fn parse_capacity(text: &str) -> Result<u32, String> {
-    let number = text.trim().parse::<u32>().ok();
-    number
-        .filter(|number| (1..=CAPACITY_MAX).contains(number))
-        .ok_or_else(|| format!("give a number from 1 to {CAPACITY_MAX}"))
+    number(text, 1..=CAPACITY_MAX)
 }
 
 pub(super) fn parse_log(text: &str) -> Result<String, String> {

@@ -4,20 +4,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use colony_core::method::Method;
-use colony_server::runs::{AuthMode, RunsApiSettings, StaticKey};
+use colony_server::runs::{AuthMode, RunsApiSettings};
 use colony_store::Database;
 
-use super::layers::{Layers, Origin};
+use super::http::HttpSettings;
+use super::layers::Layers;
 use super::parse::{
-    CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_database, parse_dialect,
-    parse_grace, parse_listen, parse_log, parse_method, parse_path, parse_switch, parse_url, words,
+    CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_grace, parse_listen,
+    parse_log, parse_method, parse_path, parse_switch, parse_url, words,
 };
+use super::reader::{Reader, Shown};
 use super::table::{
     ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, API_KEY, AUTH, DATA_DIR,
-    DATABASE_URL, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, RUNS_DIALECT, RUNS_STATIC_KEY,
-    RUNS_TRUST, Setting, TOKEN, URL,
+    DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, TOKEN, URL,
 };
 use crate::data_dir::DataDir;
 
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) listen: SocketAddr,
     pub(crate) auth: bool,
+    pub(crate) http: HttpSettings,
     pub(crate) ant: Option<AntSettings>,
     pub(crate) drain_grace: Duration,
     pub(crate) default_method: Method,
@@ -48,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) url: Option<String>,
     pub(crate) token: Option<Secret>,
     pub(crate) api_key: Option<Secret>,
+    warnings: Vec<String>,
     shown: Vec<Shown>,
 }
 
@@ -70,51 +73,40 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A setting as `colony config` shows it.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    pub(crate) setting: &'static Setting,
-    pub(crate) value: String,
-    pub(crate) origin: Origin,
-}
-
 impl Settings {
     /// Reads every setting.
     pub(crate) fn resolve(layers: &Layers, profile: Profile) -> anyhow::Result<Self> {
-        let mut reader = Reader {
-            layers,
-            shown: Vec::new(),
-        };
-        let data_dir = reader.read(&DATA_DIR, || default_data_dir(profile), parse_path)?;
+        let mut reader = Reader::new(layers);
+        let mut warnings = layers.warnings().to_vec();
+        let data_dir = reader.read_or(&DATA_DIR, default_data_dir(profile), parse_path)?;
         let database = format!("sqlite:{}", data_dir.database().display());
-        let database = reader.read(&DATABASE_URL, || database, parse_database)?;
-        let listen = reader.read(&LISTEN, || "127.0.0.1:7777".to_owned(), parse_listen)?;
-        let auth = reader.read(&AUTH, || "on".to_owned(), parse_switch)?;
+        let database = reader.database(database, &mut warnings)?;
+        let listen = reader.read(&LISTEN, parse_listen)?;
+        let auth = reader.read(&AUTH, parse_switch)?;
+        let http = reader.http()?;
         let ant = reader.ant(profile)?;
-        let drain_grace = reader.read(&DRAIN_GRACE, || "30s".to_owned(), parse_grace)?;
+        let drain_grace = reader.read(&DRAIN_GRACE, parse_grace)?;
         let default_method = match profile {
             Profile::Run => Method::Shell,
             Profile::Queen => Method::Kubernetes,
         };
-        let default_method = reader.read(
-            &DEFAULT_METHOD,
-            || default_method.as_str().to_owned(),
-            parse_method,
-        )?;
+        let default_method =
+            reader.read_or(&DEFAULT_METHOD, default_method.as_str(), parse_method)?;
         let runs_api = reader.runs_api(auth)?;
         let log = match profile {
             Profile::Run => "error",
             Profile::Queen => "info",
         };
-        let log = reader.read(&LOG, || log.to_owned(), parse_log)?;
-        let url = reader.read(&URL, String::new, parse_url)?;
-        let token = reader.read(&TOKEN, String::new, |text| Ok(optional(text)))?;
-        let api_key = reader.read(&API_KEY, String::new, |text| Ok(optional(text)))?;
+        let log = reader.read_or(&LOG, log, parse_log)?;
+        let url = reader.read(&URL, parse_url)?;
+        let token = reader.read(&TOKEN, |text| Ok(optional(text)))?;
+        let api_key = reader.read(&API_KEY, |text| Ok(optional(text)))?;
         Ok(Self {
             data_dir,
             database,
             listen,
             auth,
+            http,
             ant,
             drain_grace,
             default_method,
@@ -123,21 +115,32 @@ impl Settings {
             url,
             token: token.map(Secret),
             api_key: api_key.map(Secret),
+            warnings,
             shown: reader.shown,
         })
     }
 
     /// Rules that only a queen has to keep.
     pub(crate) fn check_queen(&self) -> anyhow::Result<()> {
-        if !self.auth && !self.listen.ip().is_loopback() {
+        let open = match (self.auth, self.runs_api.auth) {
+            (false, _) => ("auth", "run commands on this machine"),
+            (true, AuthMode::Off) => ("runs_api.auth", "give work to the workers of this queen"),
+            (true, AuthMode::On) => return Ok(()),
+        };
+        if !self.listen.ip().is_loopback() {
+            let (setting, harm) = open;
             bail!(
-                "failed to use the setting `auth` = off: with `listen` = {} everyone on the \
-                 network could run commands on this machine; turn authentication on, or listen on \
-                 127.0.0.1",
+                "failed to use the setting `{setting}` = off: with `listen` = {} everyone on the \
+                 network could {harm}; turn authentication on, or listen on 127.0.0.1",
                 self.listen
             );
         }
         Ok(())
+    }
+
+    /// What the user should know about what was set.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Every setting with its origin, in order.
@@ -146,63 +149,21 @@ impl Settings {
     }
 }
 
-struct Reader<'a> {
-    layers: &'a Layers,
-    shown: Vec<Shown>,
-}
-
 impl Reader<'_> {
-    fn read<T>(
-        &mut self,
-        setting: &'static Setting,
-        default: impl FnOnce() -> String,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> anyhow::Result<T> {
-        let (text, origin) = match self.layers.find(setting) {
-            Some((text, origin)) => (text.to_owned(), origin),
-            None => (default(), Origin::Default),
-        };
-        let value = parse(&text).map_err(|rule| {
-            let (name, value) = (setting.name, shown_value(setting, &text));
-            anyhow!("failed to use the setting `{name}` = {value} ({origin}): {rule}")
-        })?;
-        self.shown.push(Shown {
-            setting,
-            value: shown_value(setting, &text),
-            origin,
-        });
-        Ok(value)
-    }
-
-    fn runs_api(&mut self, auth: bool) -> anyhow::Result<RunsApiSettings> {
-        let dialect = self.read(&RUNS_DIALECT, || "classic".to_owned(), parse_dialect)?;
-        let trust_well_formed_keys = self.read(&RUNS_TRUST, || "off".to_owned(), parse_switch)?;
-        let static_key = self.read(&RUNS_STATIC_KEY, String::new, |text| Ok(optional(text)))?;
-        Ok(RunsApiSettings {
-            auth: if auth { AuthMode::On } else { AuthMode::Off },
-            dialect,
-            trust_well_formed_keys,
-            static_key: static_key.map(StaticKey),
-            ..RunsApiSettings::default()
-        })
-    }
-
     fn ant(&mut self, profile: Profile) -> anyhow::Result<Option<AntSettings>> {
-        let enabled = self.read(&ANT_ENABLED, || "on".to_owned(), parse_switch)?;
-        let methods = self.read(&ANT_METHODS, || "SHELL".to_owned(), parse_ant_methods)?;
-        let tags = self.read(&ANT_TAGS, String::new, |text| {
+        let enabled = self.read(&ANT_ENABLED, parse_switch)?;
+        let methods = self.read(&ANT_METHODS, parse_ant_methods)?;
+        let tags = self.read(&ANT_TAGS, |text| {
             Ok(words(text).map(str::to_lowercase).collect())
         })?;
-        let capacity = self.read(&ANT_CAPACITY, default_capacity, parse_capacity)?;
+        let capacity = self.read_or(&ANT_CAPACITY, default_capacity(), parse_capacity)?;
         let environment = match profile {
             Profile::Run => TOOLCHAINS,
             Profile::Queen => "",
         };
-        let environment = self.read(
-            &ANT_ENVIRONMENT,
-            || environment.to_owned(),
-            |text| Ok(words(text).map(str::to_owned).collect()),
-        )?;
+        let environment = self.read_or(&ANT_ENVIRONMENT, environment, |text| {
+            Ok(words(text).map(str::to_owned).collect())
+        })?;
         Ok(enabled.then_some(AntSettings {
             methods,
             tags,
@@ -210,17 +171,6 @@ impl Reader<'_> {
             environment,
         }))
     }
-}
-
-fn shown_value(setting: &Setting, text: &str) -> String {
-    if setting.secret && !text.is_empty() {
-        return "***".to_owned();
-    }
-    if std::ptr::eq(setting, &DATABASE_URL) {
-        // Its password is not for everybody.
-        return Database::parse(text).map_or_else(|_| "***".to_owned(), |url| url.to_string());
-    }
-    text.to_owned()
 }
 
 fn default_data_dir(profile: Profile) -> String {

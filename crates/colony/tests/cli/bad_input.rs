@@ -241,3 +241,31 @@ fn pretend_newer(database: &Path) {
         .write_blocking(move |tx| tx.execute(insert, &[]).map(drop))
         .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
 }
+
+/// With little memory: an alias is six bytes long and may stand for a hundred thousand times that.
+#[test]
+fn short_texts_that_stand_for_long_ones_cost_little() {
+    let home = Home::new();
+    let list = vec!["*a"; 150_000].join(",");
+    let text = format!(
+        "job_type: j\ntasks:\n- task_type: a\n  method: SHELL\n  script: [ls]\n  variables:\n    x: \
+         &a {}\n    l: [{list}]\n",
+        "y".repeat(250_000)
+    );
+    home.write("bomb.yaml", &text);
+    let check = format!(
+        "ulimit -v 262144; exec {} check bomb.yaml",
+        env!("CARGO_BIN_EXE_colony")
+    );
+    let ended = home.shell(&check).wait().with_code(2);
+    assert!(
+        ended.out.contains("bomb.yaml:8:21: error:"),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended.out.contains("more than 1048576 bytes"),
+        "{}",
+        ended.out
+    );
+}

@@ -1,6 +1,6 @@
 //! A queen, and the commands that talk to it.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::kit::{Ended, Home, Queen};
 
@@ -31,7 +31,9 @@ fn home_with_jobs() -> (Home, Queen) {
         .colony(&["apply", "greet.yaml", "wait.yaml"])
         .with_code(0);
     assert!(
-        ended.out.contains("greet.yaml: greet is new"),
+        ended
+            .out
+            .contains("greet.yaml: greet is new; at most 3 at once"),
         "{}",
         ended.out
     );
@@ -66,6 +68,36 @@ fn a_queen_says_where_it_is_and_keeps_its_token_to_itself() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
     home.colony(&["list"]).with_code(0);
     again.stop();
+}
+
+#[test]
+fn an_open_data_directory_is_made_private() {
+    let mode =
+        |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let home = Home::new();
+    Queen::start(&home, &["--no-ant"]).stop();
+    let directory = home.data_dir();
+    for name in ["colony.db", "colony.db.lock", "admin.token"] {
+        assert_eq!(mode(directory.join(name)), 0o600, "{name}");
+    }
+    let open =
+        |path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    open(directory.clone(), 0o755);
+    open(directory.join("admin.token"), 0o644);
+    open(directory.join("colony.db"), 0o644);
+    let queen = Queen::start(&home, &["--no-ant"]);
+    assert_eq!(mode(directory.clone()), 0o700);
+    assert_eq!(mode(directory.join("admin.token")), 0o600);
+    assert_eq!(mode(directory.join("colony.db")), 0o600);
+    assert_eq!(mode(directory.join("colony.db-wal")), 0o600);
+    let ended = queen.stop();
+    assert!(ended.err.contains("it is private now"), "{}", ended.err);
+    // A place that others use as well is none.
+    open(home.path().to_owned(), 0o755);
+    let ended = home.colony(&["queen", "--listen", "127.0.0.1:0", "--data-dir", "."]);
+    let ended = ended.with_code(2);
+    assert!(ended.err.contains("chmod 700"), "{}", ended.err);
+    assert_eq!(mode(home.path().to_owned()), 0o755);
 }
 
 #[test]
@@ -271,4 +303,14 @@ fn a_queen_without_keys_says_how_to_make_one() {
         .with_code(0);
     let ended = Queen::start(&home, &["--no-ant"]).stop();
     assert!(!ended.err.contains(hint), "{}", ended.err);
+}
+
+crate::kit::also_on_postgres! {
+    callers_must_show_the_token_unless_it_is_switched_off
+    submit_waits_and_tells_how_it_ended
+    output_is_followed_until_the_request_is_cancelled
+    what_is_not_there_is_said_so
+    without_an_ant_requests_wait_and_say_why
+    a_fast_log_is_followed_line_by_line
+    a_queen_without_keys_says_how_to_make_one
 }

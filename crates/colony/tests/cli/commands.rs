@@ -97,3 +97,27 @@ fn config_tells_where_values_come_from() {
     assert_eq!(find("auth"), ("on", "default"));
     assert_eq!(find("token"), ("***", "variable COLONY_TOKEN"));
 }
+
+#[test]
+fn what_is_not_carried_out_yet_is_said_with_its_place() {
+    let home = Home::new();
+    home.write(
+        "later.yaml",
+        "job_type: later\ncron_trigger: '0 * * * *'\ntasks:\n- task_type: a\n  method: SHELL\n  \
+         script: [ls]\n  fan_out: {source: l, item_var: i}\n",
+    );
+    let ended = home.colony(&["check", "later.yaml"]).with_code(0);
+    for line in [
+        "later.yaml:2:1: warning: `cron_trigger` is not carried out yet",
+        "later.yaml:7:3: warning: `fan_out` is not carried out yet",
+    ] {
+        assert!(ended.out.contains(line), "{}", ended.out);
+    }
+    let queen = crate::kit::Queen::start(&home, &[]);
+    let ended = home.colony(&["apply", "later.yaml"]).with_code(0);
+    let line = "later.yaml:7:3: warning: `fan_out` is not carried out yet: the task fails";
+    assert!(ended.err.contains(line), "{}", ended.err);
+    let ended = home.colony(&["submit", "later", "--wait"]).with_code(1);
+    assert!(ended.err.contains("fan_out"), "{}", ended.err);
+    queen.stop();
+}

@@ -104,3 +104,7 @@ fn a_second_signal_does_not_wait() {
     assert_eq!(request["job_state"], "COMPLETED");
     queen.stop();
 }
+
+crate::kit::also_on_postgres! {
+    a_task_that_takes_too_long_is_given_back_and_runs_again
+}

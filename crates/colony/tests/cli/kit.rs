@@ -1,12 +1,13 @@
 //! What the tests share: a home for a colony, and processes that end with it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use colony_api::client::Client;
-use colony_testkit::wait_for;
+use colony_testkit::{TestPostgres, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,16 +15,47 @@ use tempfile::TempDir;
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+thread_local! {
+    /// The name of the test that wants its homes on PostgreSQL.
+    static POSTGRES: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Runs a test with homes on PostgreSQL; see [`also_on_postgres!`].
+pub(crate) fn on_postgres(name: &'static str, test: fn()) {
+    POSTGRES.set(Some(name));
+    test();
+}
+
+/// Runs tests of this file again, in a module `postgres`, with every [`Home`] on a database of
+/// PostgreSQL instead of a SQLite file.
+macro_rules! also_on_postgres {
+    ($($name:ident)*) => {
+        mod postgres {
+            $(#[test]
+            fn $name() {
+                crate::kit::on_postgres(stringify!($name), super::$name);
+            })*
+        }
+    };
+}
+pub(crate) use also_on_postgres;
+
 /// A directory in which programs run. They find no settings but those of the test.
-pub(crate) struct Home(TempDir);
+pub(crate) struct Home {
+    directory: TempDir,
+    postgres: Option<TestPostgres>,
+}
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("a test machine has room for a directory"))
+        Self {
+            directory: tempfile::tempdir().expect("a test machine has room for a directory"),
+            postgres: POSTGRES.get().map(TestPostgres::create),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
     /// Where its colony has its data.
@@ -39,17 +71,32 @@ impl Home {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_colony"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_colony"));
+        command.args(args);
+        command
+    }
+
+    /// Starts a shell in the same environment.
+    pub(crate) fn shell(&self, script: &str) -> Process {
+        let mut shell = self.program("sh");
+        shell.args(["-c", script]);
+        Process::spawn(shell, "")
+    }
+
+    fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("COLONY_")) {
             command.env_remove(name);
         }
         command
-            .args(args)
             .current_dir(self.path())
             .env("COLONY_DATA_DIR", self.data_dir())
             .env("XDG_DATA_HOME", self.path().join("share"))
             .env_remove("NO_COLOR")
             .stdin(Stdio::null());
+        if let Some(server) = &self.postgres {
+            command.env("COLONY_DATABASE_URL", server.url());
+        }
         command
     }
 
@@ -64,18 +111,9 @@ impl Home {
         variables: &[(&str, &str)],
         input: &str,
     ) -> Process {
-        let capture = tempfile::tempdir().unwrap();
-        let file = |name| File::create(capture.path().join(name)).unwrap();
-        std::fs::write(capture.path().join("in"), input).unwrap();
-        let child = self
-            .command(args)
-            .envs(variables.iter().copied())
-            .stdin(File::open(capture.path().join("in")).unwrap())
-            .stdout(file("out"))
-            .stderr(file("err"))
-            .spawn()
-            .unwrap();
-        Process { child, capture }
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        Process::spawn(command, input)
     }
 
     /// Runs the program to its end.
@@ -115,6 +153,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    fn spawn(mut command: Command, input: &str) -> Self {
+        let capture = tempfile::tempdir().unwrap();
+        let file = |name| File::create(capture.path().join(name)).unwrap();
+        std::fs::write(capture.path().join("in"), input).unwrap();
+        let child = command
+            .stdin(File::open(capture.path().join("in")).unwrap())
+            .stdout(file("out"))
+            .stderr(file("err"))
+            .spawn()
+            .unwrap();
+        Self { child, capture }
+    }
+
     pub(crate) fn out(&self) -> String {
         std::fs::read_to_string(self.capture.path().join("out")).unwrap()
     }
@@ -238,6 +289,10 @@ impl Queen {
 
     pub(crate) fn err(&self) -> String {
         self.process.err()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
     }
 
     /// Waits for its end.

@@ -173,4 +173,57 @@ fn tags_are_satisfied_by_the_only_ant_that_there_is() {
     );
     let ended = home.colony(&["run", "job.yaml"]).with_code(0);
     assert!(ended.out.contains("t | tagged\n"), "{}", ended.out);
+    home.write(
+        "job.yaml",
+        "job_type: j\ntasks:\n- task_type: t\n  tags: ['{{.Kind}}']\n  script: [echo rendered]\n",
+    );
+    let args = ["run", "job.yaml", "-p", "Kind=gpu"];
+    let ended = home.colony(&args).with_code(0);
+    assert!(ended.out.contains("t | rendered\n"), "{}", ended.out);
+}
+
+crate::kit::also_on_postgres! {
+    events_are_json_lines_and_the_last_one_sums_up
+    an_interrupt_cancels_the_job_and_leaves_no_process
+    a_killed_run_leaves_no_process_and_the_next_run_cancels_it
+}
+
+/// The colony opens as many files as it may; commands are left with what it was started with.
+#[test]
+fn commands_do_not_get_the_raised_limit_of_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum.map(|limit| limit - 1).or(Some(4096));
+    // Inherited by what this test starts, and by others, for whom it changes nothing.
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    let home = Home::new();
+    let expected = current.unwrap();
+    // Its parent is a reaper, and that one's the colony.
+    let script = format!(
+        "test \"$(ulimit -Sn)\" = {expected} || exit 1; \
+         read -r _ _ _ colony _ < /proc/$PPID/stat; \
+         echo \"of the colony: $(grep 'Max open files' /proc/$colony/limits)\""
+    );
+    let job = format!(
+        "job_type: j\ntasks:\n- task_type: one\n  timeout: 60s\n  script: ['{}']\n",
+        script.replace('\'', "''")
+    );
+    home.write("job.yaml", &job);
+    let ended = home.colony(&["run", "job.yaml"]).with_code(0);
+    let raised = match maximum {
+        Some(limit) => limit.to_string(),
+        None => "unlimited".to_owned(),
+    };
+    let line = ended
+        .out
+        .lines()
+        .find(|line| line.contains("| of the colony"))
+        .unwrap();
+    let soft = line
+        .split("Max open files")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next();
+    assert_eq!(soft, Some(raised.as_str()), "{line}");
 }

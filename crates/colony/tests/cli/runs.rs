@@ -348,3 +348,13 @@ fn cancelling_a_run_cancels_what_has_not_ended() {
     assert!(followed.out.contains(&done), "{}", followed.out);
     assert!(followed.out.trim().ends_with("1/121"), "{}", followed.out);
 }
+
+crate::kit::also_on_postgres! {
+    a_run_is_created_changed_and_listed
+    tasks_are_created_one_by_one_and_in_batches
+    a_bad_line_creates_nothing
+    data_is_written_found_tagged_and_deleted
+    a_run_is_followed_over_a_restart_of_the_queen
+    keys_are_wanted_and_said_how_to_get
+    cancelling_a_run_cancels_what_has_not_ended
+}

@@ -307,3 +307,57 @@ fn the_example_of_a_job_with_a_worker_runs() {
     worker.wait().with_code(0);
     queen.stop().with_code(0);
 }
+
+/// Leaves a process that nothing ties to its task but its parent, then goes on or not.
+fn leave_daemon(home: &Home, rest: &str) -> String {
+    let pid = home.path().join("daemon");
+    let pid = pid.display();
+    let daemon = format!("echo $$ > {pid}.new; mv {pid}.new {pid}; trap : TERM; sleep 3600; :");
+    home.write("daemon.sh", &daemon);
+    let daemon = home.path().join("daemon.sh");
+    let daemon = daemon.display();
+    let start = "(cd /; env -i PATH=\"$PATH\" TMPDIR=/tmp setsid sh";
+    format!(
+        "{start} {daemon} </dev/null >/dev/null 2>&1 &); until [ -s {pid} ]; do sleep 0.01; done; {rest}"
+    )
+}
+
+fn wait_until_daemon_is_gone(home: &Home) {
+    wait_for_file(home, "daemon");
+    let pid = std::fs::read_to_string(home.path().join("daemon")).unwrap();
+    let stat = format!("/proc/{}/stat", pid.trim());
+    wait_for(PATIENCE, || match std::fs::read_to_string(&stat) {
+        Ok(stat) if !stat.contains(") Z ") => Err(stat),
+        _ => Ok(()),
+    });
+}
+
+#[test]
+fn a_daemon_ends_with_the_command_that_left_it() {
+    let ledger = Ledger::start();
+    let task = ledger.new_task(&ledger.new_run(), "w", "1");
+    let script = leave_daemon(&ledger.home, "echo 8");
+    ledger.worker(&["--once"], &script).wait().with_code(0);
+    assert_eq!(ledger.task(&task)["outputData"], 8);
+    wait_until_daemon_is_gone(&ledger.home);
+}
+
+#[test]
+fn a_daemon_ends_with_the_worker_that_is_killed() {
+    let ledger = Ledger::start();
+    ledger.new_task(&ledger.new_run(), "w", "1");
+    let script = leave_daemon(&ledger.home, "sleep 3600");
+    let worker = ledger.worker(&[], &script);
+    wait_for_file(&ledger.home, "daemon");
+    worker.signal(Signal::KILL);
+    wait_until_daemon_is_gone(&ledger.home);
+    wait_for_sleepers(&ledger.home, 0);
+}
+
+crate::kit::also_on_postgres! {
+    a_command_gets_the_task_and_gives_its_output
+    a_command_that_fails_is_tried_again_and_says_why
+    a_cancelled_task_is_stopped_with_all_its_processes
+    what_takes_too_long_at_the_end_is_given_back
+    a_worker_waits_for_its_queen
+}

@@ -53,7 +53,7 @@ impl Hub {
         self.draining && (gave_up || told || nobody_listens)
     }
 
-    /// The last look around: nothing that was started may be left.
+    /// Drops what did not stop: its reapers kill it.
     pub(super) async fn leave(&mut self) {
         let unfinished: Vec<AttemptRef> = self.running().collect();
         self.attempts.shutdown().await;
@@ -66,11 +66,5 @@ impl Hub {
                 .try_send(AntMessage::GiveBack { attempt });
         }
         self.slots.clear();
-        self.scan();
-        while let Some(scan) = self.scans.join_next().await {
-            if let Ok(scan) = scan {
-                self.scanned(scan);
-            }
-        }
     }
 }

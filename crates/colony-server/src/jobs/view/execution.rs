@@ -4,7 +4,7 @@ use colony_api::jobs::{Context, JobExecution, TaskExecution, Time};
 use colony_core::id::RunId;
 use colony_core::state::{JobState, JobTaskState};
 use colony_core::time::Timestamp;
-use colony_engine::{Compiled, ExecutionView, TaskView};
+use colony_engine::{Compiled, Derived, ExecutionView, TaskView};
 use serde_json::Value;
 
 use super::{artifact, organization};
@@ -74,6 +74,10 @@ fn task_secs(task: &TaskView) -> i64 {
 fn contexts(view: &ExecutionView) -> Vec<Context> {
     let run_id = view.row.run_id;
     let mut contexts = built_in(&view.compiled, run_id, view.row.started_at);
+    contexts.extend(view.derived.iter().map(|derived| Context {
+        job_execution_id: Some(run_id.to_string()),
+        ..self::derived(derived)
+    }));
     for context in view.contexts.values() {
         let value = (context.key.as_str(), &context.value);
         contexts.retain(|known| known.name != context.key);
@@ -98,6 +102,11 @@ fn built_in(compiled: &Compiled, run_id: RunId, at: Timestamp) -> Vec<Context> {
         ..named((name, &value), run_id.to_string(), at)
     });
     contexts.collect()
+}
+
+fn derived(derived: &Derived) -> Context {
+    let value = (derived.name.as_str(), &derived.value);
+    named(value, derived.id.to_string(), derived.at)
 }
 
 fn named((name, value): (&str, &Value), id: String, created_at: Timestamp) -> Context {
@@ -131,14 +140,6 @@ fn task_execution(view: &ExecutionView, task: &TaskView, state: &ServerState) ->
     let row = &task.row;
     let definition = view.compiled.definition.task(&row.task_type);
     let services = definition.and_then(|task| task.placement.get("services")?.as_array());
-    let contexts = task.contexts.iter().map(|context| Context {
-        task_execution_id: Some(row.id.to_string()),
-        ..named(
-            (context.key.as_str(), &context.value),
-            context.id.to_string(),
-            context.created_at,
-        )
-    });
     TaskExecution {
         id: row.id.to_string(),
         job_execution_id: view.row.run_id.to_string(),
@@ -155,7 +156,7 @@ fn task_execution(view: &ExecutionView, task: &TaskView, state: &ServerState) ->
         ant_id: row.ant_id.clone(),
         ant_host: row.ant_host.clone(),
         retried: row.retries,
-        contexts: contexts.collect(),
+        contexts: task_contexts(task),
         artifacts: task
             .artifacts
             .iter()
@@ -169,6 +170,25 @@ fn task_execution(view: &ExecutionView, task: &TaskView, state: &ServerState) ->
         updated_at: Time(row.updated_at),
         stdout: None,
     }
+}
+
+/// What the task exported, and what the queen notes of it.
+fn task_contexts(task: &TaskView) -> Vec<Context> {
+    let exported = task.contexts.iter().map(|context| {
+        let value = (context.key.as_str(), &context.value);
+        named(value, context.id.to_string(), context.created_at)
+    });
+    let noted = task.derived.iter().map(derived);
+    let mut contexts: Vec<Context> = Vec::new();
+    for context in noted.chain(exported) {
+        contexts.retain(|known| known.name != context.name);
+        contexts.push(Context {
+            task_execution_id: Some(task.row.id.to_string()),
+            ..context
+        });
+    }
+    contexts.sort_by(|a, b| a.name.cmp(&b.name));
+    contexts
 }
 
 /// What went wrong without changing the outcome.

@@ -1,5 +1,6 @@
 //! Run data (`foreman-api` 7.9 to 7.12, 9).
 
+use axum::http::StatusCode;
 use colony_api::runs::Deleted;
 use colony_core::id::{RunDataId, TaskId};
 use colony_core::ledger::{DataFilter, KeyPattern, TagMode};
@@ -12,7 +13,7 @@ use super::run::ORDERS;
 use super::{Answer, Call, ok};
 use crate::runs::check::NAME;
 use crate::runs::query::Query;
-use crate::runs::refusal::Refusal;
+use crate::runs::refusal::{Refusal, answer};
 use crate::runs::render::text;
 use crate::runs::state::RunsState;
 
@@ -90,7 +91,7 @@ pub(super) async fn query(state: &RunsState, mut call: Call) -> Answer {
     let run_id = call.run_id()?;
     let page = state.ledger().query_data(&call.org_id, run_id, query).await;
     let page = page.map_err(|error| call.refuse(error, "Run"))?;
-    Ok(ok(&call.view.data_page(page, place)))
+    Ok(answer(StatusCode::OK, call.view.data_page(&page, place)))
 }
 
 /// PATCH `/runs/{runId}/data/{dataId}/tags`.

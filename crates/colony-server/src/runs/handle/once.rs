@@ -42,7 +42,7 @@ pub(super) async fn perform(
     state: &RunsState,
     call: &Call,
     command: Command,
-    render: impl Fn(&Outcome) -> Stored + Send + 'static,
+    render: impl Fn(&Outcome) -> Stored + Send + Sync + 'static,
     refuse: impl Fn(LedgerError) -> Refusal,
 ) -> Answer {
     let stored = match call.once()? {

@@ -19,7 +19,6 @@ const JOB_DIR: &str = "JobDir";
 /// A definition and the parameters to run it with.
 pub(super) struct Job {
     source: Source,
-    definition: Definition,
     params: Map<String, Value>,
 }
 
@@ -32,17 +31,7 @@ impl Job {
         params.entry(JOB_DIR).or_insert(Value::from(directory));
         let definition = load(&source, settings)?;
         check_methods(&source, &definition, settings).or_bad_input()?;
-        Ok(Self {
-            source,
-            definition,
-            params,
-        })
-    }
-
-    /// Every tag that its tasks ask for.
-    pub(super) fn tags(&self) -> Vec<String> {
-        let tags = self.definition.tasks.iter().flat_map(|task| &task.tags);
-        tags.map(|tag| tag.to_lowercase()).collect()
+        Ok(Self { source, params })
     }
 
     /// Stores the definition and a request to run it.

@@ -20,7 +20,7 @@ pub(super) fn events(args: &RunsEventsArgs, common: &Common) -> Result<Exit, Pro
         let object = Object::of(event)?;
         if seen.is_news(&object) {
             match args.json {
-                true => output::data(&object.line(&event.id)?),
+                true => output::exact(&object.line(&event.id)?),
                 false => output::data(&show::event(&event.kind)),
             }
         }

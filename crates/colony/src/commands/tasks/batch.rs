@@ -38,7 +38,7 @@ pub(super) fn batch(args: &TasksBatchArgs, common: &Common) -> Result<Exit, Prob
             let created = created.inspect_err(|_| tell_of(lines.len() - rest.len()))?;
             for task in created {
                 match args.json {
-                    true => output::data(&to_json(&task)?),
+                    true => output::exact(&to_json(&task)?),
                     false => output::data(&task.id),
                 }
             }

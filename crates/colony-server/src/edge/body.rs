@@ -1,0 +1,83 @@
+//! Reading a body within its bounds. Each API turns a failure into its own words.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+
+use super::budget::{Exhausted, Share};
+
+/// Bounds of one body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Its largest size.
+    pub(crate) bytes: usize,
+    /// How long it may take to arrive.
+    pub(crate) time: Duration,
+    /// How many bytes of memory each byte of it is expected to take.
+    pub(crate) expansion: usize,
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// It is larger than its bound.
+    TooLarge,
+    /// It did not arrive in time.
+    TooSlow,
+    /// The connection broke.
+    Broken,
+    /// There is no memory for it at the moment.
+    NoRoom,
+}
+
+impl From<Exhausted> for BodyError {
+    fn from(_: Exhausted) -> Self {
+        Self::NoRoom
+    }
+}
+
+/// The whole body. The share has to live as long as what is made of it.
+///
+/// # Errors
+///
+/// See [`BodyError`].
+pub(crate) async fn read(
+    share: &mut Share,
+    headers: &HeaderMap,
+    body: Body,
+    bounds: Bounds,
+) -> Result<Bytes, BodyError> {
+    if let Some(announced) = announced(headers) {
+        if announced > bounds.bytes {
+            return Err(BodyError::TooLarge);
+        }
+        if !share.has_room_for(announced.saturating_mul(bounds.expansion)) {
+            return Err(BodyError::NoRoom);
+        }
+    }
+    let collected = tokio::time::timeout(bounds.time, collect(share, body, bounds)).await;
+    collected.unwrap_or(Err(BodyError::TooSlow))
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+async fn collect(share: &mut Share, body: Body, bounds: Bounds) -> Result<Bytes, BodyError> {
+    let mut chunks = body.into_data_stream();
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| BodyError::Broken)?;
+        let length = whole.len() + chunk.len();
+        if length > bounds.bytes {
+            return Err(BodyError::TooLarge);
+        }
+        share.grow_to(length.saturating_mul(bounds.expansion))?;
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,63 @@
+//! Moving stored times when the wall clock was set.
+//!
+//! What waits for a length of time (a lease, a delay, a limit) keeps what is left of it. What waits
+//! for a moment that a user named stays.
+
+use colony_core::time::TimeShift;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+/// Each moves what its table has by `$1` milliseconds. Tables of what is under way are small; larger
+/// ones are reached through them.
+const SHIFTS: &[&str] = &[
+    // Before the leases, which name them.
+    "UPDATE tasks SET started_at = started_at + $1 WHERE started_at IS NOT NULL AND id IN \
+     (SELECT task_id FROM leases UNION ALL SELECT task_id FROM worker_leases)",
+    "UPDATE job_tasks SET started_at = started_at + $1 WHERE started_at IS NOT NULL \
+     AND run_id IN (SELECT run_id FROM leases) AND task_id IN (SELECT task_id FROM leases)",
+    "UPDATE job_tasks SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL \
+     AND run_id IN (SELECT run_id FROM job_runs WHERE deadline_at IS NOT NULL)",
+    "UPDATE runs SET started_at = started_at + $1 WHERE started_at IS NOT NULL \
+     AND id IN (SELECT run_id FROM job_runs WHERE deadline_at IS NOT NULL)",
+    "UPDATE job_runs SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL",
+    "UPDATE leases SET started_at = started_at + $1, expires_at = expires_at + $1, \
+     deadline_at = deadline_at + $1",
+    "UPDATE worker_leases SET started_at = started_at + $1, expires_at = expires_at + $1",
+    "UPDATE tasks SET due_at = due_at + $1 WHERE id IN (SELECT task_id FROM delayed_tasks)",
+    "UPDATE delayed_tasks SET due_at = due_at + $1",
+    "UPDATE timers SET due_at = due_at + $1 WHERE kind <> 'request_due'",
+    // A request that has run before waits for a delay; another one for the time that its user
+    // named.
+    "UPDATE requests SET scheduled_at = scheduled_at + $1 \
+     WHERE id IN (SELECT subject FROM timers WHERE kind = 'request_due') \
+     AND (run_id IS NOT NULL OR last_run_id IS NOT NULL)",
+    "UPDATE timers SET due_at = due_at + $1 WHERE kind = 'request_due' AND EXISTS \
+     (SELECT 1 FROM requests WHERE requests.id = timers.subject \
+     AND (run_id IS NOT NULL OR last_run_id IS NOT NULL))",
+];
+
+/// Moves every time that is counted from some moment. Once for each `nonce`, so that it may be
+/// tried again when it is unknown whether it was done.
+///
+/// # Errors
+///
+/// The database's.
+pub fn shift_times(tx: &mut Tx<'_>, shift: TimeShift, nonce: Uuid) -> Result<(), StoreError> {
+    let nonce = nonce.to_string();
+    let last = tx.query_opt("SELECT value FROM settings WHERE name = 'clock_shift'", &[])?;
+    let last: Option<String> = last.map(|row| row.get(0)).transpose()?;
+    if last.as_deref() == Some(nonce.as_str()) {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO settings (name, value) VALUES ('clock_shift', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[&nonce],
+    )?;
+    for sql in SHIFTS {
+        tx.execute(sql, &[&shift.as_millis()])?;
+    }
+    Ok(())
+}
