@@ -15,6 +15,7 @@
 pub(crate) mod body;
 pub(crate) mod budget;
 pub(crate) mod connections;
+mod encoding;
 pub(crate) mod limits;
 pub(crate) mod linger;
 pub(crate) mod names;

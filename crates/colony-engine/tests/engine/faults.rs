@@ -95,13 +95,13 @@ fn task(run: &colony_engine::ledger::RunRow, kind: &str, delay: Option<Duration>
 
 fn claim(kind: &str, lease: Duration, wait: Duration) -> Claim {
     Claim {
-        key: None,
         org_id: DEFAULT_ORGANIZATION.to_owned(),
         kinds: vec![kind.to_owned()],
         worker_id: "w".to_owned(),
         limit: 1,
         lease,
         wait,
+        key: None,
     }
 }
 

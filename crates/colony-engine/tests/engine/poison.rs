@@ -201,13 +201,13 @@ struct Worker(Ledger);
 impl Worker {
     async fn claim(&self, kind: &str, wait: Duration, lease: Duration) -> Vec<ClaimedTask> {
         let claim = Claim {
-            key: None,
             org_id: colony_engine::DEFAULT_ORGANIZATION.to_owned(),
             kinds: vec![kind.to_owned()],
             worker_id: "w1".to_owned(),
             limit: 1,
             lease,
             wait,
+            key: None,
         };
         self.0.claim(claim).await.unwrap()
     }

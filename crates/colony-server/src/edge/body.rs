@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt as _;
 
 use super::budget::{Exhausted, Share};
+use super::encoding;
 
 /// Bounds of one body.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,10 @@ pub(crate) enum BodyError {
     Broken,
     /// There is no memory for it at the moment.
     NoRoom,
+    /// It is compressed in a way that is not known.
+    Encoding,
+    /// It is not what its encoding says.
+    Packing,
 }
 
 impl From<Exhausted> for BodyError {
@@ -59,7 +64,8 @@ pub(crate) async fn read(
         }
     }
     let collected = tokio::time::timeout(bounds.time, collect(share, body, bounds)).await;
-    collected.unwrap_or(Err(BodyError::TooSlow))
+    let sent = collected.unwrap_or(Err(BodyError::TooSlow))?;
+    encoding::decode(share, headers, sent, bounds)
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {

@@ -70,6 +70,13 @@ fn refusal(error: BodyError, limit: usize, too_large: Class) -> ApiError {
         BodyError::Broken => {
             ApiError::invalid("body", "the connection broke before the body was complete")
         }
+        BodyError::Encoding => ApiError::invalid(
+            "body",
+            "its content encoding is not known: send it as it is, or with gzip",
+        ),
+        BodyError::Packing => {
+            ApiError::invalid("body", "it is not gzip, as its content encoding says")
+        }
         BodyError::NoRoom => ApiError::new(
             Class::Unavailable,
             "the bodies of other calls take all memory for them at the moment; try again",

@@ -53,16 +53,13 @@ impl From<BodyError> for Refusal {
             BodyError::TooSlow => Self::TooSlow,
             BodyError::NoRoom => Self::NoRoom,
             // There is nobody to answer; the text does not matter.
-            BodyError::Broken => Self::MalformedJson,
+            BodyError::Broken | BodyError::Packing => Self::MalformedJson,
+            BodyError::Encoding => Self::Encoding,
         }
     }
 }
 
 fn parse(headers: &HeaderMap, raw: &[u8]) -> Result<Value, Refusal> {
-    let encoded = headers.get(header::CONTENT_ENCODING);
-    if encoded.is_some_and(|encoding| encoding != "identity") {
-        return Err(Refusal::MalformedJson);
-    }
     let text = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
     if raw.is_empty() {
         return Ok(Value::Object(Map::new()));

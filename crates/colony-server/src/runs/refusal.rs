@@ -20,6 +20,8 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json;
 pub(super) enum Refusal {
     /// 400: no JSON, or a scalar.
     MalformedJson,
+    /// 400: the body is compressed in a way that is not known.
+    Encoding,
     /// 400: the path cannot be decoded.
     BadPath,
     /// 400: a body or query breaks rules.
@@ -93,9 +95,11 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::MalformedJson | Self::BadPath | Self::Invalid(_) | Self::InvalidQuery(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::MalformedJson
+            | Self::Encoding
+            | Self::BadPath
+            | Self::Invalid(_)
+            | Self::InvalidQuery(_) => StatusCode::BAD_REQUEST,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
             Self::WrongOrganization | Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -110,6 +114,7 @@ impl Refusal {
     fn body(self) -> String {
         let body = match self {
             Self::Conflict(error, Some(task)) => return text(&Conflict { error, task }),
+            Self::Encoding => json!({ "error": "Content-Encoding must be gzip or identity" }),
             Self::MalformedJson => json!({ "error": "Invalid JSON in request body" }),
             Self::BadPath => json!({ "error": "Invalid path" }),
             Self::Invalid(items) => json!({ "error": "Invalid request", "details": items }),

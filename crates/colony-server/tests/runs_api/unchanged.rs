@@ -1,9 +1,11 @@
 //! Data of users passes as it is, whatever its keys are.
 
+use std::io::Write as _;
+
 use colony_testkit::{block_on, both_databases};
 use serde_json::{Value, json};
 
-use crate::support::{KEY, Server, id};
+use crate::support::{KEY, Reply, Server, id};
 
 /// Keys to which serialization libraries give a meaning of their own, or might.
 const KEYS: [&str; 6] = [
@@ -28,6 +30,12 @@ pub(crate) fn tricky() -> Value {
         .iter()
         .flat_map(|key| contents.iter().map(move |value| json!({ *key: value })));
     Value::Array(objects.collect())
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
 }
 
 both_databases! {
@@ -58,6 +66,28 @@ both_databases! {
             server.post(&format!("{path}/data"), data).await.expect(201);
             let page = server.get(&format!("{path}/data")).await.expect(200);
             assert_eq!((&page["data"][0]["value"], &page["data"][0]["metadata"]), (&tricky, &first));
+        });
+    }
+
+    /// A body may be compressed; its bound is that of what it holds.
+    fn bodies_may_be_compressed(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let send = async |encoding: &str, body: Vec<u8>| {
+                let request = server.as_key(KEY, "POST", "/runs").header("content-encoding", encoding);
+                Reply::of(request.header("content-type", "application/json").body(body)).await
+            };
+            let text = json!({ "inputData": { "a": "x".repeat(100_000) } });
+            let packed = gzip(text.to_string().as_bytes());
+            assert!(packed.len() < 10_000);
+            let run = send("gzip", packed.clone()).await.expect(201);
+            assert_eq!(run["inputData"], text["inputData"]);
+            send("identity", text.to_string().into_bytes()).await.expect(201);
+            send("gzip", packed[..packed.len() / 2].to_vec()).await
+                .refused(400, "Invalid JSON in request body");
+            send("br", packed).await.refused(400, "Content-Encoding must be gzip or identity");
+            let bomb = gzip(&vec![b' '; 100 << 20]);
+            send("gzip", bomb).await.refused(413, "Request body too large");
         });
     }
 

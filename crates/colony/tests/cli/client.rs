@@ -312,4 +312,5 @@ crate::kit::also_on_postgres! {
     what_is_not_there_is_said_so
     without_an_ant_requests_wait_and_say_why
     a_fast_log_is_followed_line_by_line
+    a_queen_without_keys_says_how_to_make_one
 }
