@@ -1,7 +1,7 @@
 //! Pages of runs and tasks (`foreman-api` 7.4, 7.8).
 //!
-//! No row is read that is not shown. The total is kept ([`super::count`]); the place of the page is
-//! found in one index range for each part of the order ([`range`]), from the end that is nearer;
+//! No row is read that is not shown. The total is kept ([`count`]); the place of the page is found
+//! in one index range for each part of the order (`range.rs`), from the end that is nearer;
 //! whole rows are read by their ids.
 
 mod range;
