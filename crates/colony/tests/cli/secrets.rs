@@ -6,14 +6,16 @@ use rustix::process::Signal;
 
 use crate::kit::{Home, PATIENCE, Process};
 
-const SECRET: &str = "fmn_geheim_4711";
-
-/// Looks into the environment of every process of the machine.
-const LOOK: &str =
-    "for f in /proc/[0-9]*/environ; do tr '\\0' '\\n' < $f; done 2>/dev/null | grep -c geheim_4711";
+/// A secret that no other test has, since each looks into every process of the machine.
+fn secret(home: &Home) -> String {
+    let name = home.path().file_name().unwrap().to_string_lossy();
+    format!("fmn_geheim_{name}")
+}
 
 fn job(home: &Home) -> String {
-    let script = format!("{LOOK} || true");
+    let secret = secret(home);
+    let look = "for f in /proc/[0-9]*/environ; do tr '\\0' '\\n' < $f; done 2>/dev/null";
+    let script = format!("{look} | grep -cF {secret} || true");
     let text = format!(
         "job_type: look\ntasks:\n- task_type: look\n  method: SHELL\n  script:\n  - |\n    {script}\n"
     );
@@ -24,10 +26,10 @@ fn job(home: &Home) -> String {
 #[test]
 fn a_task_of_run_finds_no_secret_in_any_environment() {
     let home = Home::new();
-    let job = job(&home);
+    let (job, secret) = (job(&home), secret(&home));
     let secrets = [
-        ("COLONY_TOKEN", SECRET),
-        ("COLONY_RUNS_API_STATIC_KEY", SECRET),
+        ("COLONY_TOKEN", secret.as_str()),
+        ("COLONY_RUNS_API_STATIC_KEY", &secret),
     ];
     let run = home.start_with(&["run", &job], &secrets, "").wait();
     let run = run.with_code(0);
@@ -38,7 +40,7 @@ fn a_task_of_run_finds_no_secret_in_any_environment() {
     );
     // One that is named for the commands is theirs.
     let named = [
-        ("COLONY_TOKEN", SECRET),
+        ("COLONY_TOKEN", secret.as_str()),
         ("COLONY_ANT_ENVIRONMENT", "COLONY_TOKEN"),
     ];
     let run = home.start_with(&["run", &job], &named, "").wait();
@@ -51,7 +53,8 @@ fn a_task_of_run_finds_no_secret_in_any_environment() {
 }
 
 fn queen(home: &Home, address: &str) -> (Process, String) {
-    let secrets = [("COLONY_RUNS_API_STATIC_KEY", SECRET)];
+    let secret = secret(home);
+    let secrets = [("COLONY_RUNS_API_STATIC_KEY", secret.as_str())];
     let queen = home.start_with(&["queen", "--listen", address], &secrets, "");
     wait_for(PATIENCE, || match queen.err() {
         err if err.contains("queen ready") => Ok(()),
@@ -86,16 +89,16 @@ fn a_queen_that_was_killed_starts_again_at_once_where_it_was() {
         std::fs::remove_file(&begun).unwrap();
         let killed = std::mem::replace(&mut running, queen(&home, &address).0);
         killed.wait();
-        assert_eq!(environments_with_secret(), 0);
+        assert_eq!(environments_with(&secret(&home)), 0);
     }
     running.signal(Signal::KILL);
     running.wait();
     home.wait_until_quiet();
 }
 
-fn environments_with_secret() -> usize {
+fn environments_with(secret: &str) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let environments = processes.filter_map(|it| std::fs::read(it.path().join("environ")).ok());
-    let has = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains(SECRET);
+    let has = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains(secret);
     environments.filter(has).count()
 }
