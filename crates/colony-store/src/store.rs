@@ -89,7 +89,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run(&self.inner.reads, Mode::Read, closure).await
+        let queue = &self.inner.reads;
+        let done = run(queue, Mode::Read, closure).await;
+        done.unwrap_or_else(|Ended| Err(self.why_closed().into()))
     }
 
     /// Runs a closure that changes something; returns once that is on disk.
@@ -104,7 +106,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run(&self.inner.writes, Mode::Write, closure).await
+        let queue = &self.inner.writes;
+        let done = run(queue, Mode::Write, closure).await;
+        done.unwrap_or_else(|Ended| Err(self.why_closed().into()))
     }
 
     /// [`Store::read`] for threads outside of any async runtime.
@@ -118,7 +122,8 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run_blocking(&self.inner.reads, Mode::Read, closure)
+        let done = run_blocking(&self.inner.reads, Mode::Read, closure);
+        done.unwrap_or_else(|Ended| Err(self.why_closed().into()))
     }
 
     /// [`Store::write`] for threads outside of any async runtime.
@@ -132,7 +137,8 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run_blocking(&self.inner.writes, Mode::Write, closure)
+        let done = run_blocking(&self.inner.writes, Mode::Write, closure);
+        done.unwrap_or_else(|Ended| Err(self.why_closed().into()))
     }
 
     /// Which SQL the database speaks.
@@ -157,32 +163,50 @@ impl Store {
         self.inner.takeover.is_told()
     }
 
+    fn why_closed(&self) -> StoreError {
+        match self.is_taken_over() {
+            true => StoreError::TakenOver,
+            false => StoreError::Closed,
+        }
+    }
+
     /// What the store has done so far.
     pub fn stats(&self) -> Stats {
         self.inner.counters.snapshot()
     }
 }
 
-async fn run<F, T, E>(queue: &Sender<Box<dyn Job>>, mode: Mode, closure: F) -> Result<T, E>
+/// The threads that run closures have ended.
+struct Ended;
+
+async fn run<F, T, E>(
+    queue: &Sender<Box<dyn Job>>,
+    mode: Mode,
+    closure: F,
+) -> Result<Result<T, E>, Ended>
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
     let (job, reply) = job::pack(mode, closure);
-    queue.send(job).await.map_err(|_| StoreError::Closed)?;
-    reply.await.map_err(|_| StoreError::Closed)?
+    queue.send(job).await.map_err(|_| Ended)?;
+    reply.await.map_err(|_| Ended)
 }
 
-fn run_blocking<F, T, E>(queue: &Sender<Box<dyn Job>>, mode: Mode, closure: F) -> Result<T, E>
+fn run_blocking<F, T, E>(
+    queue: &Sender<Box<dyn Job>>,
+    mode: Mode,
+    closure: F,
+) -> Result<Result<T, E>, Ended>
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
     let (job, reply) = job::pack(mode, closure);
-    queue.send_blocking(job).map_err(|_| StoreError::Closed)?;
-    reply.blocking_recv().map_err(|_| StoreError::Closed)?
+    queue.send_blocking(job).map_err(|_| Ended)?;
+    reply.blocking_recv().map_err(|_| Ended)
 }
 
 impl Drop for Inner {
