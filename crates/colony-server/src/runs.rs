@@ -9,6 +9,7 @@ mod body;
 mod check;
 mod cors;
 mod handle;
+mod json;
 mod limit;
 mod openapi;
 mod query;

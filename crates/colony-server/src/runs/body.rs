@@ -5,9 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use serde::Deserialize as _;
-use serde_json::{Map, Value};
 
+use super::json::{self, Document, Members};
 use super::refusal::Refusal;
 use crate::edge::body::{self, BodyError, Bounds};
 use crate::edge::budget::Share;
@@ -26,7 +25,7 @@ pub(super) struct Parsed {
     /// As it was sent, for the hash of a request.
     pub(super) raw: Bytes,
     /// An object, or an array, which is refused later.
-    pub(super) value: Value,
+    pub(super) document: Document,
 }
 
 /// Reads and parses a body. The share has to live as long as what is made of it.
@@ -42,8 +41,8 @@ pub(super) async fn read(
         expansion: EXPANSION,
     };
     let raw = body::read(share, headers, body, bounds).await?;
-    let value = parse(headers, &raw)?;
-    Ok(Parsed { raw, value })
+    let document = parse(headers, &raw)?;
+    Ok(Parsed { raw, document })
 }
 
 impl From<BodyError> for Refusal {
@@ -59,27 +58,18 @@ impl From<BodyError> for Refusal {
     }
 }
 
-fn parse(headers: &HeaderMap, raw: &[u8]) -> Result<Value, Refusal> {
+fn parse(headers: &HeaderMap, raw: &[u8]) -> Result<Document, Refusal> {
     let text = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
     if raw.is_empty() {
-        return Ok(Value::Object(Map::new()));
+        return Ok(Document::Object(Members::new()));
     }
     if !is_json(headers) || nesting(text) > DEPTH_MAX {
         return Err(Refusal::MalformedJson);
     }
-    match parse_value(text) {
-        Some(value @ (Value::Object(_) | Value::Array(_))) => Ok(value),
-        Some(_) | None => Err(Refusal::MalformedJson),
+    match json::read(text) {
+        Some(document @ (Document::Object(_) | Document::Other("array"))) => Ok(document),
+        Some(Document::Other(_)) | None => Err(Refusal::MalformedJson),
     }
-}
-
-fn parse_value(text: &[u8]) -> Option<Value> {
-    let mut parser = serde_json::Deserializer::from_slice(text);
-    // Its own limit is too low; ours was checked before.
-    parser.disable_recursion_limit();
-    let value = Value::deserialize(&mut parser).ok()?;
-    parser.end().ok()?;
-    Some(value)
 }
 
 /// `application/json` in UTF-8, or nothing said.

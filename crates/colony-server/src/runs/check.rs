@@ -1,12 +1,16 @@
 //! Checking the members of bodies (`foreman-api` 5.3). All problems are found at once.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::json::{Document, Json, Members, count_items, each_item, members};
 use super::refusal::Refusal;
+
+/// The most problems that are told of one body.
+const PROBLEMS_MAX: usize = 1000;
 
 /// The members of a body, taken out one by one, and the problems found on the way.
 pub(super) struct Fields {
-    map: Map<String, Value>,
+    map: Members,
     path: Vec<Value>,
     problems: Vec<Value>,
 }
@@ -17,18 +21,6 @@ pub(super) struct Length(pub(super) usize, pub(super) usize);
 
 /// From 1 to 255, as most texts.
 pub(super) const NAME: Length = Length(1, 255);
-
-/// What JSON calls the type of a value.
-pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
 
 /// The problem of a value of the wrong type.
 pub(super) fn wrong_type(path: &[Value], expected: &str, received: &str) -> Value {
@@ -111,17 +103,17 @@ pub(super) fn check_length(path: &[Value], text: &str, length: Length) -> Option
 
 impl Fields {
     /// The members of a body.
-    pub(super) fn new(body: Value) -> Result<Self, Refusal> {
+    pub(super) fn new(body: Document) -> Result<Self, Refusal> {
         match body {
-            Value::Object(map) => Ok(Self::at(map, Vec::new())),
-            other => {
-                let problem = wrong_type(&[], "object", type_name(&other));
+            Document::Object(map) => Ok(Self::at(map, Vec::new())),
+            Document::Other(kind) => {
+                let problem = wrong_type(&[], "object", kind);
                 Err(Refusal::Invalid(vec![problem]))
             }
         }
     }
 
-    fn at(map: Map<String, Value>, path: Vec<Value>) -> Self {
+    fn at(map: Members, path: Vec<Value>) -> Self {
         Self {
             map,
             path,
@@ -146,13 +138,19 @@ impl Fields {
 
     fn wrong(&mut self, name: &str, expected: &str, received: &str) {
         let problem = wrong_type(&self.path(name), expected, received);
-        self.problems.push(problem);
+        self.note(problem);
+    }
+
+    fn note(&mut self, problem: Value) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
     }
 
     /// Any JSON, as text. Must be there.
     pub(super) fn json(&mut self, name: &str) -> String {
         match self.map.remove(name) {
-            Some(value) => value.to_string(),
+            Some(value) => value.into_text(),
             None => {
                 self.wrong(name, "any", "undefined");
                 String::new()
@@ -163,17 +161,17 @@ impl Fields {
     /// Any JSON, as text; an inner `None` for null, which clears.
     pub(super) fn clearable(&mut self, name: &str) -> Option<Option<String>> {
         self.map.remove(name).map(|value| match value {
-            Value::Null => None,
-            value => Some(value.to_string()),
+            Json::Scalar(Value::Null) => None,
+            value => Some(value.into_text()),
         })
     }
 
     /// An object, as text.
     pub(super) fn object(&mut self, name: &str) -> Option<String> {
         match self.map.remove(name)? {
-            value @ Value::Object(_) => Some(value.to_string()),
+            Json::Object(text) => Some(text),
             other => {
-                self.wrong(name, "object", type_name(&other));
+                self.wrong(name, "object", other.type_name());
                 None
             }
         }
@@ -182,15 +180,17 @@ impl Fields {
     /// A text that may be absent.
     pub(super) fn text(&mut self, name: &str, length: Length) -> Option<String> {
         match self.map.remove(name)? {
-            Value::String(text) => match check_length(&self.path(name), &text, length) {
-                Some(problem) => {
-                    self.problems.push(problem);
-                    None
+            Json::Scalar(Value::String(text)) => {
+                match check_length(&self.path(name), &text, length) {
+                    Some(problem) => {
+                        self.note(problem);
+                        None
+                    }
+                    None => Some(text),
                 }
-                None => Some(text),
-            },
+            }
             other => {
-                self.wrong(name, "string", type_name(&other));
+                self.wrong(name, "string", other.type_name());
                 None
             }
         }
@@ -207,16 +207,16 @@ impl Fields {
     /// A UUID that may be absent, with the text as given.
     pub(super) fn uuid<T: std::str::FromStr>(&mut self, name: &str) -> Option<(T, String)> {
         match self.map.remove(name)? {
-            Value::String(text) => match text.parse() {
+            Json::Scalar(Value::String(text)) => match text.parse() {
                 Ok(id) => Some((id, text)),
                 Err(_) => {
                     let problem = not_a_uuid(&self.path(name));
-                    self.problems.push(problem);
+                    self.note(problem);
                     None
                 }
             },
             other => {
-                self.wrong(name, "string", type_name(&other));
+                self.wrong(name, "string", other.type_name());
                 None
             }
         }
@@ -236,16 +236,16 @@ impl Fields {
     /// One of the words of an enumeration.
     pub(super) fn word<T: std::str::FromStr>(&mut self, name: &str, options: &[&str]) -> Option<T> {
         match self.map.remove(name)? {
-            Value::String(word) => match word.parse() {
+            Json::Scalar(Value::String(word)) => match word.parse() {
                 Ok(value) => Some(value),
                 Err(_) => {
                     let problem = wrong_word(&self.path(name), options, &word);
-                    self.problems.push(problem);
+                    self.note(problem);
                     None
                 }
             },
             other => {
-                self.wrong(name, &alternatives(options), type_name(&other));
+                self.wrong(name, &alternatives(options), other.type_name());
                 None
             }
         }
@@ -256,9 +256,9 @@ impl Fields {
         let value = self.any_integer(name)?;
         let path = self.path(name);
         if value < minimum {
-            (self.problems).push(number_out_of_bounds(&path, true, minimum));
+            self.note(number_out_of_bounds(&path, true, minimum));
         } else if value > maximum {
-            (self.problems).push(number_out_of_bounds(&path, false, maximum));
+            self.note(number_out_of_bounds(&path, false, maximum));
         }
         Some(value)
     }
@@ -266,7 +266,7 @@ impl Fields {
     /// An integer of any size; absurd ones become the nearest that can be held.
     pub(super) fn any_integer(&mut self, name: &str) -> Option<i64> {
         match self.map.remove(name)? {
-            Value::Number(number) => {
+            Json::Scalar(Value::Number(number)) => {
                 let whole = number.as_f64().filter(|value| value.fract() == 0.0);
                 match (number.as_i64(), whole) {
                     (Some(value), _) => Some(value),
@@ -279,7 +279,7 @@ impl Fields {
                 }
             }
             other => {
-                self.wrong(name, "number", type_name(&other));
+                self.wrong(name, "number", other.type_name());
                 None
             }
         }
@@ -287,22 +287,19 @@ impl Fields {
 
     /// An array of texts.
     pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        let values = self.array(name)?;
-        let mut texts = Vec::with_capacity(values.len());
-        for (index, value) in values.into_iter().enumerate() {
-            let mut path = self.path(name);
-            path.push(Value::from(index));
-            match value {
-                Value::String(text) if text.contains('\0') => {
-                    self.problems.push(holds_nul(&path));
-                }
-                Value::String(text) => texts.push(text),
-                other => {
-                    let problem = wrong_type(&path, "string", type_name(&other));
-                    self.problems.push(problem);
-                }
+        let array = self.array(name)?;
+        let mut texts = Vec::new();
+        each_item(&array, |index, item| match item {
+            Json::Scalar(Value::String(text)) if text.contains('\0') => {
+                let path = self.item_path(name, index);
+                self.note(holds_nul(&path));
             }
-        }
+            Json::Scalar(Value::String(text)) => texts.push(text),
+            other => {
+                let path = self.item_path(name, index);
+                self.note(wrong_type(&path, "string", other.type_name()));
+            }
+        });
         Some(texts)
     }
 
@@ -321,9 +318,10 @@ impl Fields {
         };
         self.check_count(name, texts.len(), length);
         for (index, text) in texts.iter().enumerate() {
-            let mut path = self.path(name);
-            path.push(Value::from(index));
-            self.problems.extend(check_length(&path, text, each));
+            let path = self.item_path(name, index);
+            if let Some(problem) = check_length(&path, text, each) {
+                self.note(problem);
+            }
         }
         texts
     }
@@ -339,34 +337,40 @@ impl Fields {
             self.wrong(name, "array", "undefined");
             return Vec::new();
         }
-        let Some(values) = self.array(name) else {
+        let Some(array) = self.array(name) else {
             return Vec::new();
         };
-        self.check_count(name, values.len(), length);
-        let mut result = Vec::with_capacity(values.len());
-        for (index, value) in values.into_iter().enumerate() {
-            let mut path = self.path(name);
-            path.push(Value::from(index));
-            match value {
-                Value::Object(map) => {
-                    let mut fields = Self::at(map, path);
-                    result.push(check(&mut fields));
-                    self.problems.append(&mut fields.problems);
+        self.check_count(name, count_items(&array), length);
+        let mut result = Vec::new();
+        each_item(&array, |index, item| {
+            let path = self.item_path(name, index);
+            match item {
+                Json::Object(text) => {
+                    let mut fields = Self::at(members(&text), path);
+                    let checked = check(&mut fields);
+                    // More than that are refused.
+                    if index < length.1 {
+                        result.push(checked);
+                    }
+                    (fields.problems.into_iter()).for_each(|problem| self.note(problem));
                 }
-                other => {
-                    let problem = wrong_type(&path, "object", type_name(&other));
-                    self.problems.push(problem);
-                }
+                other => self.note(wrong_type(&path, "object", other.type_name())),
             }
-        }
+        });
         result
     }
 
-    fn array(&mut self, name: &str) -> Option<Vec<Value>> {
+    fn item_path(&self, name: &str, index: usize) -> Vec<Value> {
+        let mut path = self.path(name);
+        path.push(Value::from(index));
+        path
+    }
+
+    fn array(&mut self, name: &str) -> Option<String> {
         match self.map.remove(name)? {
-            Value::Array(values) => Some(values),
+            Json::Array(text) => Some(text),
             other => {
-                self.wrong(name, "array", type_name(&other));
+                self.wrong(name, "array", other.type_name());
                 None
             }
         }
@@ -381,7 +385,7 @@ impl Fields {
         } else {
             return;
         };
-        self.problems.push(json!({
+        self.note(json!({
             "code": code, member: bound, "type": "array", "inclusive": true, "exact": false,
             "path": path, "message": format!("Array must contain {words} {bound} element(s)"),
         }));

@@ -13,10 +13,10 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use colony_core::id::TokenId;
 use colony_engine::ledger::LedgerError;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::body::Parsed;
 use super::check::Fields;
+use super::json::{Document, Members};
 use super::query::Query;
 use super::refusal::{Refusal, answer};
 use super::render::{View, text};
@@ -46,9 +46,10 @@ pub(super) struct Call {
 impl Call {
     /// The members of the body.
     fn fields(&mut self) -> Result<Fields, Refusal> {
+        let nothing = || Document::Object(Members::new());
         let body = self.body.as_mut();
-        let value = body.map(|body| std::mem::take(&mut body.value));
-        Fields::new(value.unwrap_or_else(|| Value::Object(Map::new())))
+        let document = body.map(|body| std::mem::replace(&mut body.document, nothing()));
+        Fields::new(document.unwrap_or_else(nothing))
     }
 
     /// A part of the path, as given.
