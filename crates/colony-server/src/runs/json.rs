@@ -7,11 +7,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write as _;
 use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 /// A value, of which only the outermost level is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,41 +90,36 @@ fn seeded<'de, S: DeserializeSeed<'de>>(text: &'de [u8], seed: S) -> Option<S::V
     Some(value)
 }
 
-/// Every kind of scalar, as a [`Value`].
+/// What to do with every kind of scalar.
 macro_rules! scalars {
-    ($self:ident, $value:ident => $made:expr) => {
+    ($self:ident, $value:ident => $done:expr) => {
         fn expecting(&$self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
             formatter.write_str("JSON")
         }
 
         fn visit_unit<E: Error>($self) -> Result<Self::Value, E> {
-            let $value = Value::Null;
-            $made
+            let $value = ();
+            $done
         }
 
-        fn visit_bool<E: Error>($self, value: bool) -> Result<Self::Value, E> {
-            let $value = Value::Bool(value);
-            $made
+        fn visit_bool<E: Error>($self, $value: bool) -> Result<Self::Value, E> {
+            $done
         }
 
-        fn visit_u64<E: Error>($self, value: u64) -> Result<Self::Value, E> {
-            let $value = Value::from(value);
-            $made
+        fn visit_u64<E: Error>($self, $value: u64) -> Result<Self::Value, E> {
+            $done
         }
 
-        fn visit_i64<E: Error>($self, value: i64) -> Result<Self::Value, E> {
-            let $value = Value::from(value);
-            $made
+        fn visit_i64<E: Error>($self, $value: i64) -> Result<Self::Value, E> {
+            $done
         }
 
-        fn visit_f64<E: Error>($self, value: f64) -> Result<Self::Value, E> {
-            let $value = Number::from_f64(value).map_or(Value::Null, Value::Number);
-            $made
+        fn visit_f64<E: Error>($self, $value: f64) -> Result<Self::Value, E> {
+            $done
         }
 
-        fn visit_str<E: Error>($self, value: &str) -> Result<Self::Value, E> {
-            let $value = Value::from(value);
-            $made
+        fn visit_str<E: Error>($self, $value: &str) -> Result<Self::Value, E> {
+            $done
         }
     };
 }
@@ -144,7 +138,7 @@ impl<'de> DeserializeSeed<'de> for Whole {
 impl<'de> Visitor<'de> for Whole {
     type Value = Document;
 
-    scalars!(self, value => Ok(Document::Other(Json::Scalar(value).type_name())));
+    scalars!(self, value => Ok(Document::Other(Json::Scalar(value.into()).type_name())));
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document, A::Error> {
         while items.next_element_seed(Level)?.is_some() {}
@@ -202,7 +196,7 @@ impl<'de> DeserializeSeed<'de> for Level {
 impl<'de> Visitor<'de> for Level {
     type Value = Json;
 
-    scalars!(self, value => Ok(Json::Scalar(value)));
+    scalars!(self, value => Ok(Json::Scalar(value.into())));
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Json, A::Error> {
         let mut text = Vec::new();
@@ -235,9 +229,7 @@ impl<'de> DeserializeSeed<'de> for Writing<'_> {
 impl<'de> Visitor<'de> for Writing<'_> {
     type Value = ();
 
-    scalars!(self, value => {
-        write!(self.0, "{value}").map_err(Error::custom)
-    });
+    scalars!(self, value => serde_json::to_writer(self.0, &value).map_err(Error::custom));
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let text = self.0;
