@@ -122,8 +122,10 @@ impl Ant {
             return Err(AntError::LinkClosed);
         };
         let root = root?;
-        let reapers = self.start_reapers(&root)?;
+        let (reapers, yard) = (self.start_reapers(&root)?, root.yard());
         let result = self.work(root, Arc::clone(&reapers), shutdown).await;
+        // Reapers still hold the lock on the work root.
+        let _ = tokio::task::spawn_blocking(move || yard.clear()).await;
         reapers.dismiss().await;
         result
     }

@@ -86,6 +86,11 @@ impl WorkRoot {
         &self.path
     }
 
+    /// Directories that wait to be used again.
+    pub(crate) fn yard(&self) -> Arc<Yard> {
+        Arc::clone(&self.yard)
+    }
+
     /// A second handle to the lock: it is held until both are closed.
     pub(crate) fn lock(&self) -> io::Result<File> {
         self.lock.try_clone()

@@ -11,11 +11,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Directories kept, at most.
-const KEPT_MAX: usize = 2048;
+/// Directories kept, at most: more attempts seldom end at once.
+const KEPT_MAX: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Yard {
+pub(crate) struct Yard {
     path: PathBuf,
     ready: Mutex<Vec<Place>>,
 }
@@ -60,9 +60,20 @@ impl Yard {
         self.ready().is_empty()
     }
 
+    /// Removes all that is kept: nobody will use it again.
+    pub(crate) fn clear(&self) {
+        self.ready().clear();
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot remove spare directories");
+            }
+            _ => {}
+        }
+    }
+
     /// Moves a directory that is ready to where an attempt wants it, if there is one.
     pub(super) fn take(&self, to: &Path) -> Option<Stamp> {
-        // Two fruitless tries are enough: what cannot be used stays where it is.
+        // Two fruitless tries are enough: what cannot be used goes at the end.
         (0..2).find_map(|_| {
             let Place { path, stamp } = self.ready().pop()?;
             let usable = Stamp::of(&path) == Some(stamp) && fs::rename(path, to).is_ok();
@@ -156,6 +167,17 @@ mod tests {
         let stamp = yard.take(&second);
         assert!(stamp.is_some() && second.join("work").is_dir() && second.join("tmp").is_dir());
         assert!(yard.give(&second, stamp));
+    }
+
+    #[test]
+    fn nothing_is_left_at_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let yard = Yard::open(root.path()).unwrap();
+        assert!(yard.give(&fresh(root.path(), "first"), None));
+        yard.clear();
+        yard.clear();
+        assert!(fs::read_dir(root.path()).unwrap().next().is_none());
+        assert!(yard.take(&root.path().join("second")).is_none());
     }
 
     #[test]

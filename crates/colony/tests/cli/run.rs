@@ -164,6 +164,24 @@ fn a_job_that_nobody_here_can_do_is_refused() {
     assert!(!home.data_dir().exists());
 }
 
+/// Directories of attempts, whether they left something or not, are gone with them.
+#[test]
+fn finished_work_leaves_no_directory() {
+    let home = Home::new();
+    home.write(
+        "job.yaml",
+        "job_type: j\ntasks:\n- task_type: a\n  script: ['true']\n  on_completed: b\n\
+         - task_type: b\n  script: [echo b > file]\n  artifacts: {paths: [file]}\n",
+    );
+    home.colony(&["run", "job.yaml"]).with_code(0);
+    let left = std::fs::read_dir(home.data_dir().join("work")).unwrap();
+    let left: Vec<_> = left
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn tags_are_satisfied_by_the_only_ant_that_there_is() {
     let home = Home::new();
