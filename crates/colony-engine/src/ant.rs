@@ -1,24 +1,33 @@
 //! Ants that are connected, and what they say.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `table` | who is connected, what each works on, and what it is told |
+//! | `lost` | what becomes of an attempt that ends without a report |
+
+mod lost;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use colony_core::id::{AttemptRef, RequestId};
-use colony_core::job::Event;
-use colony_core::method::Method;
+use colony_core::id::AttemptRef;
 use colony_core::text::{code_point, control_in_name};
-use colony_store::dispatch::{self, EndedAttempt, Lease};
-use colony_store::{StoreError, job_run};
-use colony_wire::{AntMessage, Hello, LogChunk, Order, QueenMessage};
+use colony_store::StoreError;
+use colony_store::dispatch;
+use colony_wire::{AntMessage, Hello, LogChunk, QueenMessage};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::action::Actions;
-use crate::advance::{advance_locked, expect_moved};
 use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
 use crate::isolate::Subject;
+
+pub(crate) use lost::Lost;
+use table::Session;
+pub(crate) use table::{AntRoom, Ants, Sent};
 
 /// Reports being stored at once per ant; more make the ant wait.
 const REPORTS_IN_FLIGHT_MAX: usize = 1024;
@@ -34,204 +43,6 @@ pub struct AntLink {
     pub to_ant: mpsc::Sender<QueenMessage>,
     /// It runs inside this process: when the link closes, nothing of it is left.
     pub embedded: bool,
-}
-
-/// An ant with an open link.
-struct Session {
-    hello: Hello,
-    to_ant: mpsc::Sender<QueenMessage>,
-    running: BTreeMap<AttemptRef, Assigned>,
-    /// Stops of attempts that are leased but not known here yet, and why. Of those that are over
-    /// some stay.
-    early_stops: BTreeMap<AttemptRef, String>,
-    embedded: bool,
-}
-
-/// An attempt that is with an ant, or about to be.
-struct Assigned {
-    request_id: RequestId,
-    /// Its order was sent: a stop may follow.
-    started: bool,
-    /// Why it is not to start at all.
-    stop: Option<String>,
-}
-
-/// Early stops that are kept for an ant.
-const EARLY_STOPS_MAX: usize = 1024;
-
-/// What became of an order.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// It is on its way.
-    Started,
-    /// Someone asked meanwhile to stop it.
-    Stopped,
-    /// The ant is gone or does not listen.
-    Gone,
-}
-
-/// An ant as the dispatcher sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct AntRoom {
-    pub(crate) ant_id: String,
-    pub(crate) host: String,
-    pub(crate) methods: Vec<Method>,
-    pub(crate) tags: Vec<String>,
-    pub(crate) capacity: u32,
-    pub(crate) free: u32,
-}
-
-impl AntRoom {
-    /// Whether the ant may take from a queue of ready tasks.
-    pub(crate) fn serves(&self, queue: &str) -> bool {
-        let (method, tags) = queue.split_once('|').unwrap_or((queue, ""));
-        self.methods.iter().any(|own| own.as_str() == method)
-            && tags
-                .split(',')
-                .filter(|tag| !tag.is_empty())
-                .all(|tag| self.has_tag(tag))
-    }
-
-    /// An ant with the tag `*` takes tasks with any.
-    fn has_tag(&self, tag: &str) -> bool {
-        let fits = |own: &String| own == "*" || own.eq_ignore_ascii_case(tag);
-        self.tags.iter().any(fits)
-    }
-}
-
-/// All connected ants.
-#[derive(Default)]
-pub(crate) struct Ants {
-    sessions: Mutex<BTreeMap<String, Session>>,
-}
-
-impl Ants {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The link is closed. The ant may have opened another one meanwhile.
-    fn leave(&self, ant_id: &str, link: &mpsc::Sender<QueenMessage>) {
-        let mut sessions = self.lock();
-        if sessions
-            .get(ant_id)
-            .is_some_and(|session| session.to_ant.same_channel(link))
-        {
-            sessions.remove(ant_id);
-        }
-    }
-
-    /// Every ant and how many attempts it has room for.
-    pub(crate) fn rooms(&self) -> Vec<AntRoom> {
-        let rooms = self.lock();
-        rooms
-            .iter()
-            .map(|(ant_id, session)| room(ant_id, session))
-            .collect()
-    }
-
-    /// Notes that an attempt is with an ant, and sends it the message. False when it is gone.
-    pub(crate) fn assign(&self, holder: &str, attempt: AttemptRef, request_id: RequestId) -> bool {
-        let mut sessions = self.lock();
-        let Some(session) = sessions.get_mut(holder) else {
-            return false;
-        };
-        let assigned = Assigned {
-            request_id,
-            started: false,
-            stop: session.early_stops.remove(&attempt),
-        };
-        session.running.insert(attempt, assigned);
-        true
-    }
-
-    /// Sends the order of an assigned attempt, unless it was stopped meanwhile. `before` is called
-    /// before it is on its way.
-    pub(crate) fn start(&self, holder: &str, order: Box<Order>, before: impl FnOnce()) -> Sent {
-        let mut sessions = self.lock();
-        let Some(session) = sessions.get_mut(holder) else {
-            return Sent::Gone;
-        };
-        if let Some(assigned) = session.running.get_mut(&order.attempt) {
-            if assigned.stop.is_some() {
-                return Sent::Stopped;
-            }
-            assigned.started = true;
-        }
-        before();
-        match session.to_ant.try_send(QueenMessage::Start(order)) {
-            Ok(()) => Sent::Started,
-            Err(_) => Sent::Gone,
-        }
-    }
-
-    /// Tells an ant to stop an attempt. One whose order was not sent yet will not start.
-    pub(crate) fn stop(&self, holder: &str, attempt: AttemptRef, reason: String) {
-        let mut sessions = self.lock();
-        let Some(session) = sessions.get_mut(holder) else {
-            return;
-        };
-        match session.running.get_mut(&attempt) {
-            Some(assigned) if !assigned.started => {
-                assigned.stop = Some(reason);
-                return;
-            }
-            Some(_) => {}
-            // About to be assigned, or running since before this link was opened.
-            None => {
-                session.early_stops.insert(attempt, reason.clone());
-                if session.early_stops.len() > EARLY_STOPS_MAX {
-                    session.early_stops.pop_first();
-                }
-            }
-        }
-        // When the ant does not listen, the answer to its next heartbeat says it again.
-        let cancel = QueenMessage::Cancel { attempt, reason };
-        let _ = session.to_ant.try_send(cancel);
-    }
-
-    /// The attempt is no longer with the ant. Gives the request that it was part of.
-    pub(crate) fn release(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
-        let mut sessions = self.lock();
-        let released = sessions.get_mut(holder)?.running.remove(&attempt);
-        released.map(|assigned| assigned.request_id)
-    }
-
-    fn request_of(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
-        let sessions = self.lock();
-        let assigned = sessions.get(holder)?.running.get(&attempt)?;
-        Some(assigned.request_id)
-    }
-
-    /// Sends a message to an ant. False when it is gone or does not listen.
-    pub(crate) fn send(&self, holder: &str, message: QueenMessage) -> bool {
-        let to_ant = self
-            .lock()
-            .get(holder)
-            .map(|session| session.to_ant.clone());
-        to_ant.is_some_and(|to_ant| to_ant.try_send(message).is_ok())
-    }
-
-    /// Whether an ant inside this process works on the attempt: its lease needs no proof of life.
-    pub(crate) fn works_inside(&self, holder: &str, attempt: AttemptRef) -> bool {
-        let sessions = self.lock();
-        sessions
-            .get(holder)
-            .is_some_and(|session| session.embedded && session.running.contains_key(&attempt))
-    }
-}
-
-fn room(ant_id: &str, session: &Session) -> AntRoom {
-    let running = u32::try_from(session.running.len()).unwrap_or(u32::MAX);
-    let capacity = session.hello.capacity;
-    AntRoom {
-        ant_id: ant_id.to_owned(),
-        host: session.hello.host.clone(),
-        methods: session.hello.methods.clone(),
-        tags: session.hello.tags.clone(),
-        capacity,
-        free: capacity.saturating_sub(running),
-    }
 }
 
 impl Engine {
@@ -445,137 +256,5 @@ fn check_hello(hello: &Hello) -> Result<(), EngineError> {
             "the id, host or a tag of the ant holds the control character {}",
             code_point(letter)
         ))),
-    }
-}
-
-/// A lease that ended without a report.
-pub(crate) struct Lost {
-    pub(crate) lease: Lease,
-    pub(crate) counts: bool,
-    pub(crate) outcome: &'static str,
-    pub(crate) message: &'static str,
-}
-
-impl Lost {
-    /// Records the attempt and lets the run go on without it.
-    pub(crate) fn store(
-        self,
-        tx: &mut colony_store::Tx<'_>,
-        engine: &Engine,
-        now: colony_core::time::Timestamp,
-        actions: &mut Actions,
-    ) -> Result<(), EngineError> {
-        let run_id = self.lease.run_id;
-        let before = job_run::lock_job_run(tx, run_id)?;
-        let before = before.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
-        let id = self.lease.attempt.task_id;
-        let task = before.task_name(id);
-        let task = task.ok_or_else(|| EngineError::not_found("task of a job", id))?;
-        let ended = EndedAttempt {
-            lease: self.lease,
-            retry: 0,
-            outcome: self.outcome,
-            exit_code: String::new(),
-            error_message: self.message.to_owned(),
-            ended_at: now,
-        };
-        dispatch::insert_attempt(tx, &ended)?;
-        actions.ended.push(ended.lease.attempt);
-        let message = self.message.to_owned();
-        let event = Event::AttemptLost {
-            task: task.clone(),
-            counts: self.counts,
-            message,
-        };
-        let moved = advance_locked(tx, engine, &before, event, now, actions)?;
-        expect_moved(moved, &before, &task)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use colony_core::id::{Epoch, TaskId};
-
-    fn ants() -> (Ants, mpsc::Receiver<QueenMessage>) {
-        let (to_ant, from_queen) = mpsc::channel(8);
-        let hello = Hello {
-            version: colony_wire::VERSION,
-            ant_id: "ant".to_owned(),
-            host: String::new(),
-            methods: Vec::new(),
-            tags: Vec::new(),
-            capacity: 1,
-            running: Vec::new(),
-        };
-        let session = Session {
-            hello,
-            to_ant,
-            running: BTreeMap::new(),
-            early_stops: BTreeMap::new(),
-            embedded: true,
-        };
-        let ants = Ants::default();
-        ants.lock().insert("ant".to_owned(), session);
-        (ants, from_queen)
-    }
-
-    fn order() -> Box<Order> {
-        Box::new(Order {
-            attempt: AttemptRef {
-                task_id: TaskId::new(uuid::Uuid::from_u128(1)),
-                epoch: Epoch(1),
-            },
-            request_id: request(),
-            job_type: String::new(),
-            task_type: String::new(),
-            method: Method::Shell,
-            phases: colony_wire::Phases::default(),
-            environment: colony_wire::Environment::default(),
-            working_dir: None,
-            timeout_ms: 1,
-            artifacts: colony_wire::ArtifactRules::default(),
-            dependencies: Vec::new(),
-            report_stdout: false,
-            secrets: Vec::new(),
-            warnings: Vec::new(),
-        })
-    }
-
-    fn request() -> RequestId {
-        RequestId::new(uuid::Uuid::from_u128(2))
-    }
-
-    #[test]
-    fn a_stop_that_overtakes_the_order_is_kept() {
-        for stop_first in [true, false] {
-            let (ants, _from_queen) = ants();
-            let attempt = order().attempt;
-            let stop = || ants.stop("ant", attempt, "cancelled".to_owned());
-            if stop_first {
-                stop();
-            }
-            assert!(ants.assign("ant", attempt, request()));
-            if !stop_first {
-                stop();
-            }
-            let told = std::cell::Cell::new(false);
-            assert_eq!(ants.start("ant", order(), || told.set(true)), Sent::Stopped);
-            assert!(!told.get());
-        }
-    }
-
-    #[test]
-    fn a_stop_after_the_order_follows_it() {
-        let (ants, mut from_queen) = ants();
-        let attempt = order().attempt;
-        assert!(ants.assign("ant", attempt, request()));
-        assert_eq!(ants.start("ant", order(), || {}), Sent::Started);
-        ants.stop("ant", attempt, "cancelled".to_owned());
-        assert!(matches!(from_queen.try_recv(), Ok(QueenMessage::Start(_))));
-        assert!(matches!(
-            from_queen.try_recv(),
-            Ok(QueenMessage::Cancel { .. })
-        ));
     }
 }

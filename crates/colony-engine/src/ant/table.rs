@@ -1,0 +1,210 @@
+//! Who is connected, what each ant works on, and what it is told.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use colony_core::id::{AttemptRef, RequestId};
+use colony_core::method::Method;
+use colony_wire::{Hello, Order, QueenMessage};
+use tokio::sync::mpsc;
+
+/// An ant with an open link.
+pub(super) struct Session {
+    pub(super) hello: Hello,
+    pub(super) to_ant: mpsc::Sender<QueenMessage>,
+    pub(super) running: BTreeMap<AttemptRef, Assigned>,
+    /// Stops of attempts that are leased but not known here yet, and why. Of those that are over
+    /// some stay.
+    pub(super) early_stops: BTreeMap<AttemptRef, String>,
+    pub(super) embedded: bool,
+}
+
+/// An attempt that is with an ant, or about to be.
+pub(super) struct Assigned {
+    request_id: RequestId,
+    /// Its order was sent: a stop may follow.
+    started: bool,
+    /// Why it is not to start at all.
+    stop: Option<String>,
+}
+
+/// Early stops that are kept for an ant.
+const EARLY_STOPS_MAX: usize = 1024;
+
+/// What became of an order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It is on its way.
+    Started,
+    /// Someone asked meanwhile to stop it.
+    Stopped,
+    /// The ant is gone or does not listen.
+    Gone,
+}
+
+/// An ant as the dispatcher sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct AntRoom {
+    pub(crate) ant_id: String,
+    pub(crate) host: String,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) capacity: u32,
+    pub(crate) free: u32,
+}
+
+impl AntRoom {
+    /// Whether the ant may take from a queue of ready tasks.
+    pub(crate) fn serves(&self, queue: &str) -> bool {
+        let (method, tags) = queue.split_once('|').unwrap_or((queue, ""));
+        self.methods.iter().any(|own| own.as_str() == method)
+            && tags
+                .split(',')
+                .filter(|tag| !tag.is_empty())
+                .all(|tag| self.has_tag(tag))
+    }
+
+    /// An ant with the tag `*` takes tasks with any.
+    fn has_tag(&self, tag: &str) -> bool {
+        let fits = |own: &String| own == "*" || own.eq_ignore_ascii_case(tag);
+        self.tags.iter().any(fits)
+    }
+}
+
+/// All connected ants.
+#[derive(Default)]
+pub(crate) struct Ants {
+    sessions: Mutex<BTreeMap<String, Session>>,
+}
+
+impl Ants {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The link is closed. The ant may have opened another one meanwhile.
+    pub(super) fn leave(&self, ant_id: &str, link: &mpsc::Sender<QueenMessage>) {
+        let mut sessions = self.lock();
+        if sessions
+            .get(ant_id)
+            .is_some_and(|session| session.to_ant.same_channel(link))
+        {
+            sessions.remove(ant_id);
+        }
+    }
+
+    /// Every ant and how many attempts it has room for.
+    pub(crate) fn rooms(&self) -> Vec<AntRoom> {
+        let rooms = self.lock();
+        rooms
+            .iter()
+            .map(|(ant_id, session)| room(ant_id, session))
+            .collect()
+    }
+
+    /// Notes that an attempt is with an ant, and sends it the message. False when it is gone.
+    pub(crate) fn assign(&self, holder: &str, attempt: AttemptRef, request_id: RequestId) -> bool {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(holder) else {
+            return false;
+        };
+        let assigned = Assigned {
+            request_id,
+            started: false,
+            stop: session.early_stops.remove(&attempt),
+        };
+        session.running.insert(attempt, assigned);
+        true
+    }
+
+    /// Sends the order of an assigned attempt, unless it was stopped meanwhile. `before` is called
+    /// before it is on its way.
+    pub(crate) fn start(&self, holder: &str, order: Box<Order>, before: impl FnOnce()) -> Sent {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(holder) else {
+            return Sent::Gone;
+        };
+        if let Some(assigned) = session.running.get_mut(&order.attempt) {
+            if assigned.stop.is_some() {
+                return Sent::Stopped;
+            }
+            assigned.started = true;
+        }
+        before();
+        match session.to_ant.try_send(QueenMessage::Start(order)) {
+            Ok(()) => Sent::Started,
+            Err(_) => Sent::Gone,
+        }
+    }
+
+    /// Tells an ant to stop an attempt. One whose order was not sent yet will not start.
+    pub(crate) fn stop(&self, holder: &str, attempt: AttemptRef, reason: String) {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(holder) else {
+            return;
+        };
+        match session.running.get_mut(&attempt) {
+            Some(assigned) if !assigned.started => {
+                assigned.stop = Some(reason);
+                return;
+            }
+            Some(_) => {}
+            // About to be assigned, or running since before this link was opened.
+            None => {
+                session.early_stops.insert(attempt, reason.clone());
+                if session.early_stops.len() > EARLY_STOPS_MAX {
+                    session.early_stops.pop_first();
+                }
+            }
+        }
+        // When the ant does not listen, the answer to its next heartbeat says it again.
+        let cancel = QueenMessage::Cancel { attempt, reason };
+        let _ = session.to_ant.try_send(cancel);
+    }
+
+    /// The attempt is no longer with the ant. Gives the request that it was part of.
+    pub(crate) fn release(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
+        let mut sessions = self.lock();
+        let released = sessions.get_mut(holder)?.running.remove(&attempt);
+        released.map(|assigned| assigned.request_id)
+    }
+
+    pub(super) fn request_of(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
+        let sessions = self.lock();
+        let assigned = sessions.get(holder)?.running.get(&attempt)?;
+        Some(assigned.request_id)
+    }
+
+    /// Sends a message to an ant. False when it is gone or does not listen.
+    pub(crate) fn send(&self, holder: &str, message: QueenMessage) -> bool {
+        let to_ant = self
+            .lock()
+            .get(holder)
+            .map(|session| session.to_ant.clone());
+        to_ant.is_some_and(|to_ant| to_ant.try_send(message).is_ok())
+    }
+
+    /// Whether an ant inside this process works on the attempt: its lease needs no proof of life.
+    pub(crate) fn works_inside(&self, holder: &str, attempt: AttemptRef) -> bool {
+        let sessions = self.lock();
+        sessions
+            .get(holder)
+            .is_some_and(|session| session.embedded && session.running.contains_key(&attempt))
+    }
+}
+
+fn room(ant_id: &str, session: &Session) -> AntRoom {
+    let running = u32::try_from(session.running.len()).unwrap_or(u32::MAX);
+    let capacity = session.hello.capacity;
+    AntRoom {
+        ant_id: ant_id.to_owned(),
+        host: session.hello.host.clone(),
+        methods: session.hello.methods.clone(),
+        tags: session.hello.tags.clone(),
+        capacity,
+        free: capacity.saturating_sub(running),
+    }
+}
+
+#[cfg(test)]
+mod tests;
