@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-/// Reading and writing by others than the owner. Passing through is no harm.
-const OTHERS: u32 = 0o066;
+/// Rights of others than the owner. Who may only pass through still reads what is open below it.
+const OTHERS: u32 = 0o077;
 
 /// Files whose content is for the owner only. SQLite's carry the name of the database before theirs.
 const SECRET: [&str; 6] = [
@@ -105,15 +105,11 @@ mod tests {
     fn a_data_directory_and_its_files_become_private() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path();
-        for open in [0o755, 0o770, 0o702] {
+        for open in [0o755, 0o770, 0o702, 0o711] {
             chmod(path, open);
             tighten(path).unwrap();
             assert_eq!(mode(path), 0o700, "{open:o}");
         }
-        // Passing through is what other users need whose tasks work below it.
-        chmod(path, 0o711);
-        tighten(path).unwrap();
-        assert_eq!(mode(path), 0o711);
         for name in ["colony.db", "admin.token", "notes"] {
             std::fs::write(path.join(name), "x").unwrap();
             chmod(&path.join(name), 0o644);
