@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::json::{Document, Json, Members, count_items, each_item, members};
+use super::json::{Document, Json, MEMBERS_MAX, Members, count_items, each_item, members};
 use super::refusal::Refusal;
 
 /// The most problems that are told of one body.
@@ -14,6 +14,9 @@ pub(super) struct Fields {
     path: Vec<Value>,
     problems: Vec<Value>,
 }
+
+/// The most tags of one entry, or in one change of them.
+pub(super) const TAGS_MAX: usize = 10_000;
 
 /// The bounds of a text's length, in UTF-16 code units.
 #[derive(Clone, Copy)]
@@ -114,10 +117,14 @@ impl Fields {
     }
 
     fn at(map: Members, path: Vec<Value>) -> Self {
+        let problems = match map.len() > MEMBERS_MAX {
+            true => vec![too_many(&path, "object", "Object", MEMBERS_MAX, "member")],
+            false => Vec::new(),
+        };
         Self {
             map,
             path,
-            problems: Vec::new(),
+            problems,
         }
     }
 
@@ -285,10 +292,16 @@ impl Fields {
         }
     }
 
-    /// An array of texts.
-    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+    /// An array of texts, no more than `maximum`.
+    pub(super) fn texts(&mut self, name: &str, maximum: usize) -> Option<Vec<String>> {
         let array = self.array(name)?;
-        let mut texts = Vec::new();
+        // Before any of them is kept.
+        let count = count_items(&array);
+        self.check_count(name, count, Length(0, maximum));
+        if count > maximum {
+            return None;
+        }
+        let mut texts = Vec::with_capacity(count);
         each_item(&array, |index, item| match item {
             Json::Scalar(Value::String(text)) if text.contains('\0') => {
                 let path = self.item_path(name, index);
@@ -313,7 +326,7 @@ impl Fields {
         if !self.map.contains_key(name) {
             self.wrong(name, "array", "undefined");
         }
-        let Some(texts) = self.texts(name) else {
+        let Some(texts) = self.texts(name, length.1) else {
             return Vec::new();
         };
         self.check_count(name, texts.len(), length);
@@ -340,18 +353,18 @@ impl Fields {
         let Some(array) = self.array(name) else {
             return Vec::new();
         };
-        self.check_count(name, count_items(&array), length);
-        let mut result = Vec::new();
+        let count = count_items(&array);
+        self.check_count(name, count, length);
+        if count > length.1 {
+            return Vec::new();
+        }
+        let mut result = Vec::with_capacity(count);
         each_item(&array, |index, item| {
             let path = self.item_path(name, index);
             match item {
                 Json::Object(text) => {
                     let mut fields = Self::at(members(&text), path);
-                    let checked = check(&mut fields);
-                    // More than that are refused.
-                    if index < length.1 {
-                        result.push(checked);
-                    }
+                    result.push(check(&mut fields));
                     (fields.problems.into_iter()).for_each(|problem| self.note(problem));
                 }
                 other => self.note(wrong_type(&path, "object", other.type_name())),
@@ -378,16 +391,22 @@ impl Fields {
 
     fn check_count(&mut self, name: &str, count: usize, Length(minimum, maximum): Length) {
         let path = self.path(name);
-        let (code, member, bound, words) = if count < minimum {
-            ("too_small", "minimum", minimum, "at least")
+        if count < minimum {
+            self.note(json!({
+                "code": "too_small", "minimum": minimum, "type": "array", "inclusive": true,
+                "exact": false, "path": path,
+                "message": format!("Array must contain at least {minimum} element(s)"),
+            }));
         } else if count > maximum {
-            ("too_big", "maximum", maximum, "at most")
-        } else {
-            return;
-        };
-        self.note(json!({
-            "code": code, member: bound, "type": "array", "inclusive": true, "exact": false,
-            "path": path, "message": format!("Array must contain {words} {bound} element(s)"),
-        }));
+            self.note(too_many(&path, "array", "Array", maximum, "element"));
+        }
     }
+}
+
+/// The problem of an array or object that holds too much.
+fn too_many(path: &[Value], kind: &str, subject: &str, maximum: usize, part: &str) -> Value {
+    json!({
+        "code": "too_big", "maximum": maximum, "type": kind, "inclusive": true, "exact": false,
+        "path": path, "message": format!("{subject} must contain at most {maximum} {part}(s)"),
+    })
 }

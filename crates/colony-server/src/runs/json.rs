@@ -23,6 +23,9 @@ pub(super) enum Json {
     Object(String),
 }
 
+/// The most members that are kept of an object which is looked into; one more shows that there were more.
+pub(super) const MEMBERS_MAX: usize = 1000;
+
 /// The members of an object by name.
 pub(super) type Members = BTreeMap<String, Json>;
 
@@ -148,7 +151,10 @@ impl<'de> Visitor<'de> for Whole {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
         let mut members = Members::new();
         while let Some(name) = map.next_key::<String>()? {
-            members.insert(name, map.next_value_seed(Level)?);
+            let value = map.next_value_seed(Level)?;
+            if members.len() <= MEMBERS_MAX || members.contains_key(&name) {
+                members.insert(name, value);
+            }
         }
         Ok(Document::Object(members))
     }

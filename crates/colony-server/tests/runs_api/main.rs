@@ -1,6 +1,7 @@
 //! The Runs API over HTTP, on both databases. `line_…` tests are the lines of the conformance
 //! checklist (`foreman-api` 14); the others are about what is ours.
 
+mod bounds;
 mod control;
 mod data;
 mod dialects;

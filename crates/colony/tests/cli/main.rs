@@ -11,6 +11,7 @@ mod keys;
 mod kill;
 mod kit;
 mod ledger;
+mod memory;
 mod run;
 mod runs;
 mod secrets;

@@ -11,7 +11,7 @@ use colony_engine::ledger::{
 use super::once::perform;
 use super::run::ORDERS;
 use super::{Answer, Call, ok};
-use crate::runs::check::NAME;
+use crate::runs::check::{NAME, TAGS_MAX};
 use crate::runs::query::Query;
 use crate::runs::refusal::{Refusal, answer};
 use crate::runs::render::text;
@@ -23,7 +23,7 @@ pub(super) async fn write(state: &RunsState, mut call: Call) -> Answer {
     let key = fields.required_text("key", NAME);
     let value = fields.json("value");
     let task = fields.required_uuid::<TaskId>("taskId");
-    let tags = fields.texts("tags").unwrap_or_default();
+    let tags = fields.texts("tags", TAGS_MAX).unwrap_or_default();
     let metadata = fields.object("metadata");
     fields.finish()?;
     let run_id = call.run_id()?;
@@ -97,8 +97,8 @@ pub(super) async fn query(state: &RunsState, mut call: Call) -> Answer {
 /// PATCH `/runs/{runId}/data/{dataId}/tags`.
 pub(super) async fn change_tags(state: &RunsState, mut call: Call) -> Answer {
     let mut fields = call.fields()?;
-    let add = fields.texts("add").unwrap_or_default();
-    let remove = fields.texts("remove").unwrap_or_default();
+    let add = fields.texts("add", TAGS_MAX).unwrap_or_default();
+    let remove = fields.texts("remove", TAGS_MAX).unwrap_or_default();
     fields.finish()?;
     let unknown = || format!("Run data not found: {}", call.part(1));
     let ids = (call.part(0).parse(), call.part(1).parse::<RunDataId>());
