@@ -10,6 +10,8 @@ pub mod job;
 pub mod ledger;
 pub mod method;
 pub mod plan;
+pub mod queue_key;
 pub mod state;
 pub mod text;
 pub mod time;
+pub mod turns;

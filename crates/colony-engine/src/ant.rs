@@ -3,29 +3,26 @@
 //! | file | what it has |
 //! | --- | --- |
 //! | `table` | who is connected, what each works on, and what it is told |
-//! | `lost` | what becomes of an attempt that ends without a report |
 
-mod lost;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use colony_core::id::AttemptRef;
+use colony_core::id::{AttemptRef, RunId};
 use colony_core::text::{code_point, control_in_name};
 use colony_store::StoreError;
-use colony_store::dispatch;
+use colony_store::lease::{self, HolderKind};
 use colony_wire::{AntMessage, Hello, LogChunk, QueenMessage};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::action::Actions;
 use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::event::RunEventKind;
 use crate::isolate::Subject;
+use crate::runs::Lose;
 
-pub(crate) use lost::Lost;
 use table::Session;
 pub(crate) use table::{AntRoom, Ants, Sent};
 
@@ -96,11 +93,12 @@ impl Engine {
             running: BTreeMap::new(),
             early_stops: BTreeMap::new(),
             embedded: link.embedded,
+            kept: 0,
         };
         self.ants.lock().insert(ant_id.clone(), session);
         self.ants
             .send(&ant_id, QueenMessage::Welcome { heartbeat_ms });
-        self.nudges.scheduler.notify_one();
+        self.nudges.look_for_ants();
         self.nudges.dispatcher.notify_one();
         Ok(())
     }
@@ -115,22 +113,23 @@ impl Engine {
                 tokio::spawn(async move { engine.renew(&ant_id, running).await });
             }
             AntMessage::Report(report) => {
-                // Its room is free before the commit: the next attempt need not wait for the disk.
-                self.ants.release(ant_id, report.attempt);
-                self.nudges.dispatcher.notify_one();
+                // The task that comes next is leased in the same transaction.
+                let place = self.ants.trade(ant_id, report.attempt);
                 let Ok(permit) = Arc::clone(reports).acquire_owned().await else {
                     return;
                 };
                 let (engine, ant_id) = (self.clone(), ant_id.to_owned());
                 tokio::spawn(async move {
-                    engine.store_report(&ant_id, *report).await;
+                    engine.store_report(&ant_id, *report, place).await;
                     drop(permit);
                 });
             }
             AntMessage::GiveBack { attempt } => {
-                self.ants.release(ant_id, attempt);
-                self.give_back_surely(attempt, "given back by its ant")
-                    .await;
+                let assigned = self.ants.release(ant_id, attempt);
+                let run_id = assigned.map(|(_, run_id)| run_id);
+                let message = "given back by its ant";
+                self.give_back_surely(attempt, run_id, message).await;
+                self.nudges.room_freed();
             }
         }
     }
@@ -152,13 +151,20 @@ impl Engine {
         let renewed = self
             .store
             .write(move |tx| {
-                let lost = dispatch::renew_leases(tx, &running, expires_at)?;
-                Ok::<_, StoreError>((lost, dispatch::stops_of(tx, &running)?))
+                let held = lease::renew(tx, (HolderKind::Ant, None), &running, expires_at)?;
+                let current = |attempt: &AttemptRef| held.iter().any(|h| h.attempt == *attempt);
+                let lost: Vec<AttemptRef> =
+                    running.iter().copied().filter(|a| !current(a)).collect();
+                Ok::<_, StoreError>((lost, held))
             })
             .await;
         match renewed {
-            Ok((lost, stops)) => {
-                for attempt in stops {
+            Ok((lost, held)) => {
+                for attempt in held
+                    .iter()
+                    .filter(|held| held.stop)
+                    .map(|held| held.attempt)
+                {
                     // It may have been lost on its way.
                     let reason = ASKED_AGAIN.to_owned();
                     self.ants
@@ -181,23 +187,27 @@ impl Engine {
         except: &BTreeSet<AttemptRef>,
     ) -> Result<(), EngineError> {
         let name = holder.to_owned();
-        let leases = self
-            .store
-            .read(move |tx| dispatch::leases_of(tx, &name))
-            .await?;
-        for lease in leases {
-            if !except.contains(&lease.attempt) {
-                self.give_back(lease.attempt, "the ant no longer runs it")
-                    .await?;
-            }
-        }
-        Ok(())
+        let leases = self.store.read(move |tx| lease::of_ant(tx, &name)).await?;
+        let lost = leases
+            .iter()
+            .filter(|lease| !except.contains(&lease.attempt));
+        let lost = lost.map(|lease| {
+            let message = "the ant no longer runs it";
+            let lose = given_back(lease.attempt, Some(lease.run_id), message);
+            (Subject::Task(lease.attempt.task_id), lose)
+        });
+        self.perform_each(lost.collect()).await
     }
 
     /// As [`Engine::give_back`], as often as it takes: once the ant has forgotten the attempt,
     /// nobody else ends its lease but its expiry, which counts as a loss.
-    pub(crate) async fn give_back_surely(&self, attempt: AttemptRef, message: &'static str) {
-        let Err(error) = self.give_back(attempt, message).await else {
+    pub(crate) async fn give_back_surely(
+        &self,
+        attempt: AttemptRef,
+        run_id: Option<RunId>,
+        message: &'static str,
+    ) {
+        let Err(error) = self.give_back(attempt, run_id, message).await else {
             return;
         };
         tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
@@ -211,7 +221,7 @@ impl Engine {
                 && !engine.store.is_taken_over()
             {
                 backoff.pause().await;
-                failed = engine.give_back(attempt, message).await;
+                failed = engine.give_back(attempt, run_id, message).await;
             }
         });
     }
@@ -221,29 +231,22 @@ impl Engine {
     pub(crate) async fn give_back(
         &self,
         attempt: AttemptRef,
+        run_id: Option<RunId>,
         message: &'static str,
     ) -> Result<(), EngineError> {
-        let engine = self.clone();
-        let now = self.now();
-        let actions = self
-            .round(move |tx, focus| {
-                let mut actions = Actions::default();
-                focus.on(tx, Subject::Task(attempt.task_id))?;
-                let Some(lease) = dispatch::end_lease(tx, attempt)? else {
-                    return Ok(actions);
-                };
-                let lost = Lost {
-                    lease,
-                    counts: false,
-                    outcome: "given_back",
-                    message,
-                };
-                lost.store(tx, &engine, now, &mut actions)?;
-                Ok(actions)
-            })
-            .await?;
-        actions.carry_out(self);
-        Ok(())
+        let subject = Subject::Task(attempt.task_id);
+        let lose = given_back(attempt, run_id, message);
+        self.perform_each(vec![(subject, lose)]).await
+    }
+}
+
+fn given_back(attempt: AttemptRef, run_id: Option<RunId>, message: &'static str) -> Lose {
+    Lose {
+        attempt,
+        run_id,
+        counts: false,
+        outcome: "given_back",
+        message,
     }
 }
 

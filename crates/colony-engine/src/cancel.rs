@@ -1,20 +1,13 @@
 //! Cancelling requests (`formicary-api` 7.2, `job-definitions` 7.8).
 
-use colony_core::error_code;
 use colony_core::id::RequestId;
-use colony_core::job::{Event, JobError};
-use colony_core::state::JobState;
-use colony_core::time::Timestamp;
-use colony_store::job_run;
+use colony_store::Tx;
 use colony_store::request::{self, RequestRow};
-use colony_store::{Tx, timer};
 
-use crate::action::Actions;
-use crate::advance::advance;
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
 use crate::isolate::Subject;
-use crate::query::own_request;
+use crate::runs::Cancel;
 
 impl Engine {
     /// Cancels a request: one that waits at once, one that runs by stopping its attempt. Nothing
@@ -48,51 +41,14 @@ impl Engine {
         }
     }
 
-    async fn try_cancel(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
-        let (engine, caller, name) = (self.clone(), caller.clone(), id.to_owned());
-        let now = self.now();
-        let actions = self
-            .store
-            .write(move |tx| {
-                // The run before the request, as everywhere: reports lock in that order.
-                if let Some(run_id) = own_request(tx, &caller, &name)?.run_id {
-                    job_run::lock_job_run(tx, run_id)?;
-                }
-                let request = lock_own_request(tx, &caller, &name)?;
-                let mut actions = Actions::default();
-                engine.cancel_locked(tx, &request, now, &mut actions)?;
-                Ok::<_, EngineError>(actions)
-            })
-            .await?;
-        actions.carry_out(self);
-        Ok(())
-    }
-
-    fn cancel_locked(
-        &self,
-        tx: &mut Tx<'_>,
-        request: &RequestRow,
-        now: Timestamp,
-        actions: &mut Actions,
-    ) -> Result<(), EngineError> {
-        if request.job_state.is_terminal() {
-            return Ok(());
+    async fn try_cancel(&self, caller: &Caller, name: &str) -> Result<(), EngineError> {
+        let not_found = || EngineError::not_found("request", name);
+        let id: RequestId = name.parse().map_err(|_| not_found())?;
+        let org_id = caller.org_id.clone();
+        match self.perform(Cancel { org_id, id }).await? {
+            true => Ok(()),
+            false => Err(not_found()),
         }
-        // A request that was restarted waits for a run that it does not have yet.
-        let Some(run_id) = request.run_id else {
-            let error = JobError::new(error_code::JOB_CANCELLED, "job cancelled by user");
-            let state = JobState::Cancelled;
-            timer::clear(tx, request.id.uuid())?;
-            request::end_request(tx, request.id, state, Some(&error), None, now)?;
-            let event = crate::event::RunEventKind::RunEnded {
-                state,
-                error: Some(error),
-            };
-            actions.events.push((request.id, event));
-            return Ok(());
-        };
-        advance(tx, self, run_id, Event::CancelAsked, now, actions)?;
-        Ok(())
     }
 }
 
@@ -104,7 +60,7 @@ pub(crate) fn lock_own_request(
 ) -> Result<RequestRow, EngineError> {
     let not_found = || EngineError::not_found("request", name);
     let id: RequestId = name.parse().map_err(|_| not_found())?;
-    let request = request::lock_request(tx, id)?;
+    let request = request::lock_requests(tx, &[id])?.remove(&id).transpose()?;
     request
         .filter(|request| request.org_id == caller.org_id)
         .ok_or_else(not_found)

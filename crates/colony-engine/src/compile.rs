@@ -14,6 +14,7 @@ use colony_spec::{Definition, Loader, Task};
 use colony_store::Tx;
 use colony_store::definition::{self, DefinitionRow};
 
+use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// Definitions kept in memory; more than this many are compiled again when they are needed.
@@ -26,15 +27,25 @@ pub struct Compiled {
     pub row: DefinitionRow,
     /// Its typed form.
     pub definition: Definition,
-    /// Its control flow.
-    pub plan: Plan,
+    /// Its control flow, as it was understood when it was saved.
+    pub plan: Arc<Plan>,
 }
 
 /// Compiled definitions by id.
 #[derive(Debug)]
 pub(crate) struct Definitions {
     default_method: Method,
-    cached: Mutex<HashMap<DefinitionId, Arc<Compiled>>>,
+    cached: Mutex<Cached>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    compiled: HashMap<DefinitionId, Arc<Compiled>>,
+    /// Control flows, also of definitions that are not needed whole.
+    plans: HashMap<DefinitionId, Arc<Plan>>,
+    /// The version that a type had when it was last looked up, by organization, name and wanted
+    /// `sem_version`.
+    versions: HashMap<(String, String, String), DefinitionId>,
 }
 
 impl Definitions {
@@ -50,14 +61,38 @@ impl Definitions {
         Loader::new().default_method(self.default_method)
     }
 
+    /// The definition of that id, if it is in memory.
+    pub(crate) fn cached(&self, id: DefinitionId) -> Option<Arc<Compiled>> {
+        self.lock().compiled.get(&id).cloned()
+    }
+
+    /// The version that a type had when it was last looked up.
+    pub(crate) fn version(&self, place: &(String, String, String)) -> Option<DefinitionId> {
+        self.lock().versions.get(place).copied()
+    }
+
+    /// Notes the version of a type.
+    pub(crate) fn set_version(&self, place: (String, String, String), id: DefinitionId) {
+        let mut cached = self.lock();
+        if cached.versions.len() >= CACHED_MAX {
+            cached.versions.clear();
+        }
+        cached.versions.insert(place, id);
+    }
+
+    /// A version that was looked up is not the newest any more.
+    pub(crate) fn forget_version(&self, place: &(String, String, String)) {
+        self.lock().versions.remove(place);
+    }
+
     /// The definition of that id, from memory or the database.
     pub(crate) fn load(
         &self,
         tx: &mut Tx<'_>,
         id: DefinitionId,
     ) -> Result<Arc<Compiled>, EngineError> {
-        if let Some(compiled) = self.lock().get(&id) {
-            return Ok(Arc::clone(compiled));
+        if let Some(compiled) = self.cached(id) {
+            return Ok(compiled);
         }
         let row = definition::find_definition(tx, id)?;
         let row = row.ok_or_else(|| EngineError::not_found("definition", id))?;
@@ -65,31 +100,64 @@ impl Definitions {
             .loader()
             .load_stored(&row.raw_yaml)
             .map_err(EngineError::InvalidDefinition)?;
-        let compiled = Arc::new(compile(row, definition)?);
+        let plan = match definition::find_plan(tx, id)? {
+            Some(plan) => plan,
+            // Saved by a program that did not store it.
+            None => plan(&definition)?,
+        };
+        let compiled = Arc::new(Compiled {
+            row,
+            definition,
+            plan: Arc::new(plan),
+        });
         let mut cached = self.lock();
-        if cached.len() >= CACHED_MAX {
-            cached.clear();
+        if cached.compiled.len() >= CACHED_MAX {
+            cached.compiled.clear();
         }
-        cached.insert(id, Arc::clone(&compiled));
+        cached.compiled.insert(id, Arc::clone(&compiled));
         Ok(compiled)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DefinitionId, Arc<Compiled>>> {
+    /// The control flow of the version of that id, from memory or the database.
+    pub(crate) fn plan(&self, tx: &mut Tx<'_>, id: DefinitionId) -> Result<Arc<Plan>, EngineError> {
+        let cached = {
+            let cached = self.lock();
+            let compiled = cached.compiled.get(&id).map(|compiled| &compiled.plan);
+            compiled.or_else(|| cached.plans.get(&id)).cloned()
+        };
+        if let Some(plan) = cached {
+            return Ok(plan);
+        }
+        let Some(plan) = definition::find_plan(tx, id)? else {
+            return Ok(Arc::clone(&self.load(tx, id)?.plan));
+        };
+        let plan = Arc::new(plan);
+        let mut cached = self.lock();
+        if cached.plans.len() >= CACHED_MAX {
+            cached.plans.clear();
+        }
+        cached.plans.insert(id, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cached> {
         self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn compile(row: DefinitionRow, definition: Definition) -> Result<Compiled, EngineError> {
-    let plan = plan(&definition)?;
-    Ok(Compiled {
-        row,
-        definition,
-        plan,
-    })
+impl Engine {
+    /// The definition of that id, ready to be run.
+    pub(crate) async fn compiled(&self, id: DefinitionId) -> Result<Arc<Compiled>, EngineError> {
+        if let Some(compiled) = self.definitions.cached(id) {
+            return Ok(compiled);
+        }
+        let definitions = Arc::clone(&self.definitions);
+        self.store.read(move |tx| definitions.load(tx, id)).await
+    }
 }
 
 /// The control flow of a definition.
-fn plan(definition: &Definition) -> Result<Plan, EngineError> {
+pub(crate) fn plan(definition: &Definition) -> Result<Plan, EngineError> {
     let first = definition.first_task().ok_or_else(|| {
         EngineError::Invalid(format!("no first task found in `{}`", definition.job_type))
     })?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use colony_core::id::DefinitionId;
 use colony_spec::{Definition, Diagnostic, Format};
 use colony_store::definition::{self, DefinitionRow};
+use colony_store::request;
 use colony_store::{ListQuery, Page, Tx};
 
-use crate::compile::{Compiled, max_concurrency};
+use crate::compile::{self, Compiled, max_concurrency};
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
 
@@ -65,7 +66,7 @@ impl Engine {
             .write(move |tx| engine.store_definition(tx, &caller, &definition))
             .await?;
         // Requests of the type that wait move to the new version.
-        self.nudges.scheduler.notify_one();
+        self.nudges.schedule([compiled.row.schedule_key()]);
         Ok(Saved {
             compiled,
             created,
@@ -85,7 +86,9 @@ impl Engine {
             return Ok((self.definitions.load(tx, old.id)?, false));
         }
         let new = self.new_version(caller, definition, old.as_ref());
-        definition::insert_definition(tx, &new, old.as_ref().map(|old| old.id))?;
+        let plan = compile::plan(definition)?;
+        definition::insert_definition(tx, &new, &plan, old.as_ref().map(|old| old.id))?;
+        request::reconsider(tx, &new.schedule_key())?;
         Ok((self.definitions.load(tx, new.id)?, old.is_none()))
     }
 
@@ -202,11 +205,10 @@ impl Engine {
         disabled: bool,
     ) -> Result<(), EngineError> {
         let now = self.now();
-        self.change_definition(caller, id, move |tx, id| {
+        let key = self.change_definition(caller, id, move |tx, id| {
             definition::set_disabled(tx, id, disabled, now).map(drop)
-        })
-        .await?;
-        self.nudges.scheduler.notify_one();
+        });
+        self.nudges.schedule([key.await?]);
         Ok(())
     }
 
@@ -221,8 +223,10 @@ impl Engine {
             definition::delete_definition(tx, id, now).map(drop)
         })
         .await
+        .map(drop)
     }
 
+    /// Changes a version of the caller's; gives its schedule key.
     async fn change_definition(
         &self,
         caller: &Caller,
@@ -230,16 +234,17 @@ impl Engine {
         change: impl Fn(&mut Tx<'_>, DefinitionId) -> Result<(), colony_store::StoreError>
         + Send
         + 'static,
-    ) -> Result<(), EngineError> {
+    ) -> Result<String, EngineError> {
         let (caller, name) = (caller.clone(), name.to_owned());
         self.store
             .write(move |tx| {
                 let not_found = || EngineError::not_found("definition", &name);
                 let id = name.parse().map_err(|_| not_found())?;
                 let row = definition::find_definition(tx, id)?;
-                row.filter(|row| row.org_id == caller.org_id)
-                    .ok_or_else(not_found)?;
-                Ok(change(tx, id)?)
+                let row = row.filter(|row| row.org_id == caller.org_id);
+                let key = row.ok_or_else(not_found)?.schedule_key();
+                change(tx, id)?;
+                Ok(key)
             })
             .await
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use colony_core::id::TaskId;
 use colony_core::state::JobTaskState;
 use colony_core::time::Timestamp;
 use colony_store::artifact::ArtifactRow;
@@ -23,19 +24,38 @@ pub struct Derived {
     pub at: Timestamp,
 }
 
+/// A task as what follows from it sees it.
+pub(crate) struct SeenTask<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) state: JobTaskState,
+    pub(crate) id: TaskId,
+    pub(crate) at: Timestamp,
+}
+
+impl<'a> From<&'a TaskExecutionRow> for SeenTask<'a> {
+    fn from(row: &'a TaskExecutionRow) -> Self {
+        Self {
+            name: &row.task_type,
+            state: row.state,
+            id: row.id,
+            at: row.ended_at.unwrap_or(row.updated_at),
+        }
+    }
+}
+
 /// `<task>-status` of tasks that are over, and `<task>_ArtifactURL_<n>`, with n from 1 over all
 /// artifacts of the task.
 pub(crate) fn of_job<'r>(
-    tasks: impl IntoIterator<Item = &'r TaskExecutionRow>,
+    tasks: impl IntoIterator<Item = SeenTask<'r>>,
     artifacts: impl IntoIterator<Item = &'r ArtifactRow>,
 ) -> Vec<Derived> {
-    let over = |task: &&TaskExecutionRow| task.state.is_terminal();
+    let over = |task: &SeenTask<'_>| task.state.is_terminal();
     let mut derived: Vec<Derived> = (tasks.into_iter().filter(over))
         .map(|task| Derived {
-            name: format!("{}-status", task.task_type),
+            name: format!("{}-status", task.name),
             value: task.state.api_str().into(),
             id: task.id.uuid(),
-            at: task.ended_at.unwrap_or(task.updated_at),
+            at: task.at,
         })
         .collect();
     let mut count = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! The engine: what it is made of, and its life.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colony_core::id::{IdSource, UserId};
@@ -9,20 +9,24 @@ use colony_core::method::Method;
 use colony_core::time::{Clock, Timestamp};
 use colony_store::Store;
 use object_store::ObjectStore;
-use rand::SeedableRng as _;
+use object_store::memory::InMemory;
 use rand::rngs::StdRng;
-use tokio::sync::broadcast;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
 use crate::ant::Ants;
 use crate::compile::Definitions;
+use crate::effects::{self, Effects};
 use crate::event::{RunEvent, RunEventKind};
 use crate::jump::Follower;
-use crate::ledger::Signals;
+use crate::lane::RunsLane;
+use crate::ledger::{DeskBell, DeskMessages, Signals};
 use crate::log::LiveLogs;
 use crate::nudge::Nudges;
+use crate::runs::Ground;
 use crate::waiter::Waiters;
-use crate::{offers, scheduler, timers};
+use crate::{dispatcher, render, scheduler, timers};
 
 /// Events that a slow watcher may fall behind before it misses some.
 const EVENTS_BUFFERED: usize = 4096;
@@ -100,42 +104,96 @@ pub struct Engine {
     pub(crate) live_logs: Arc<LiveLogs>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) follower: Arc<Follower>,
-    /// Who waits at the Runs API, once it is served.
-    ledger: Arc<OnceLock<Signals>>,
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) runs: RunsLane,
+    /// Who waits at the Runs API.
+    pub(crate) signals: Signals,
+    /// What claims and ready tasks say, until a ledger is served.
+    desk_messages: Taken<DeskMessages>,
+    /// What committed operations want done, until the loops are started.
+    effects: Taken<mpsc::UnboundedReceiver<Effects>>,
     rng: Arc<Mutex<StdRng>>,
     events: broadcast::Sender<RunEvent>,
 }
+
+/// Something that is there to be taken once.
+type Taken<T> = Arc<Mutex<Option<T>>>;
 
 impl Engine {
     /// An engine at rest. Nothing is scheduled before [`Engine::start`].
     pub fn new(parts: EngineParts) -> Self {
         let (events, _) = broadcast::channel(EVENTS_BUFFERED);
-        let (store, clock) = (parts.store.clone(), Arc::clone(&parts.clock));
+        let (store, clock, ids) = (parts.store, parts.clock, parts.ids);
+        let settings = Arc::new(parts.settings);
+        let ground = Arc::new(Ground {
+            definitions: Arc::new(Definitions::new(settings.default_method)),
+            ids: Arc::clone(&ids),
+            settings: Arc::clone(&settings),
+            turns: Arc::default(),
+        });
+        let (sender, effects) = mpsc::unbounded_channel();
+        let (bell, messages) = DeskBell::new();
+        let nudges = Arc::new(Nudges::new());
         Self {
-            follower: Arc::new(Follower::new(store, clock, Arc::clone(&parts.ids))),
-            store: parts.store,
+            follower: Arc::new(Follower::new(
+                store.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&ids),
+            )),
             objects: parts.objects,
-            clock: parts.clock,
-            ids: parts.ids,
-            definitions: Arc::new(Definitions::new(parts.settings.default_method)),
-            live_logs: Arc::new(LiveLogs::new(parts.settings.live_log_dir.clone())),
+            definitions: Arc::clone(&ground.definitions),
+            live_logs: Arc::new(LiveLogs::new(settings.live_log_dir.clone())),
             waiters: Arc::default(),
-            settings: Arc::new(parts.settings),
-            nudges: Arc::new(Nudges::new()),
+            signals: Signals::new(bell, Arc::clone(&nudges)),
+            nudges,
             ants: Arc::default(),
-            ledger: Arc::default(),
+            runs: RunsLane::new(store.clone(), Arc::clone(&ground), sender),
+            ground,
+            desk_messages: Arc::new(Mutex::new(Some(messages))),
+            effects: Arc::new(Mutex::new(Some(effects))),
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(parts.seed))),
             events,
+            store,
+            clock,
+            ids,
+            settings,
         }
+    }
+
+    /// An engine for programs only: nobody submits jobs to it.
+    pub(crate) fn of_ledger(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+        Self::new(EngineParts {
+            store,
+            objects: Arc::new(InMemory::new()),
+            clock,
+            ids,
+            seed: 0,
+            settings: EngineSettings::default(),
+        })
     }
 
     /// Starts the loops. They end when the returned set is dropped or shut down.
     pub fn start(&self) -> JoinSet<()> {
-        let mut loops = JoinSet::new();
+        let mut loops = self.start_for_programs();
         loops.spawn(scheduler::run(self.clone()));
-        loops.spawn(timers::run(self.clone()));
-        loops.spawn(offers::run(self.clone()));
+        loops.spawn(dispatcher::run(self.clone()));
+        loops.spawn(render::run(self.clone()));
         loops
+    }
+
+    /// Starts what programs need, without jobs.
+    pub(crate) fn start_for_programs(&self) -> JoinSet<()> {
+        let mut loops = JoinSet::new();
+        if let Some(effects) = take(&self.effects) {
+            loops.spawn(effects::run(self.clone(), effects));
+        }
+        loops.spawn(timers::run(self.clone()));
+        loops
+    }
+
+    /// What claims and ready tasks say, for the first ledger that is served.
+    pub(crate) fn take_desk_messages(&self) -> Option<DeskMessages> {
+        take(&self.desk_messages)
     }
 
     /// What happens to runs from now on. A watcher that falls far behind misses events.
@@ -153,17 +211,12 @@ impl Engine {
         self.clock.now()
     }
 
-    /// The Runs API is served from here on: its callers are told what jobs do.
-    pub(crate) fn serve_ledger(&self, signals: Signals) {
-        // A second one, as tests have, looks at the rows now and then.
-        let _ = self.ledger.set(signals);
+    /// A seed for something that draws.
+    pub(crate) fn seed(&self) -> u64 {
+        self.rng().random()
     }
 
-    pub(crate) fn ledger_signals(&self) -> Option<&Signals> {
-        self.ledger.get()
-    }
-
-    pub(crate) fn rng(&self) -> MutexGuard<'_, StdRng> {
+    fn rng(&self) -> MutexGuard<'_, StdRng> {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -180,4 +233,8 @@ impl Engine {
         });
         self.waiters.wake(request_id);
     }
+}
+
+fn take<T>(taken: &Taken<T>) -> Option<T> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

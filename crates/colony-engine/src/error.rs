@@ -30,6 +30,9 @@ pub enum EngineError {
         /// That request.
         by: RequestId,
     },
+    /// A row that it is about makes no sense.
+    #[error("{0}")]
+    Unreadable(String),
     /// The database failed.
     #[error("failed to {0}")]
     Store(#[from] StoreError),
@@ -48,7 +51,8 @@ impl EngineError {
             | Self::Invalid(_)
             | Self::InvalidDefinition(_)
             | Self::Conflict(_)
-            | Self::KeyTaken { .. } => true,
+            | Self::KeyTaken { .. }
+            | Self::Unreadable(_) => true,
         }
     }
 

@@ -70,9 +70,6 @@ impl Engine {
             Ok(false) => {}
             Ok(true) => {
                 self.nudges.due_at(LONG_AGO);
-                if let Some(signals) = self.ledger_signals() {
-                    signals.look_now();
-                }
             }
             Err(error) => {
                 tracing::error!("failed to move times after a jump of the clock: {error}");

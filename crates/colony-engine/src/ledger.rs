@@ -2,8 +2,8 @@
 //!
 //! A [`Ledger`] groups what concurrent callers want into few transactions (`Lane`): on
 //! PostgreSQL a statement costs a round trip, on SQLite a parse. Claims wait at a `Desk`, which
-//! is woken when a task of their type becomes ready. `Upkeep` sleeps until the next lease runs out
-//! or the next task put off is due. [`RunWatch`] follows a run.
+//! is woken when a task of their type becomes ready. What time brings is the engine's business, for
+//! programs as for jobs. [`RunWatch`] follows a run.
 
 mod change;
 mod claim;
@@ -15,13 +15,11 @@ mod desk;
 mod error;
 mod events;
 mod handle;
-mod job_task;
 mod key_watch;
 mod keys;
 mod lane;
 mod release;
 mod signals;
-mod upkeep;
 mod work;
 
 pub use change::{ChangeTask, RunChange, TaskChange};
@@ -34,10 +32,12 @@ pub use colony_store::ledger::{DataRow, RunRow, TaskRow};
 pub use command::{Command, OnceKey, Outcome};
 pub use create::{CreateRun, CreateTasks, CreatedTask, TaskSpec};
 pub use data::{Delete, WriteData};
+pub(crate) use desk::{DeskBell, DeskMessages};
 pub use error::{LedgerError, Missing};
 pub use events::{LedgerEvent, LedgerEventKind, RunWatch};
 pub use handle::Ledger;
 pub use key_watch::KeyWatch;
 pub use keys::{KeyOwner, NewKey};
+pub(crate) use release::tend;
 pub use release::{Heartbeat, HeldLease};
 pub(crate) use signals::Signals;

@@ -1,21 +1,20 @@
 //! Use-cases and loops of the queen.
 //!
-//! An [`Engine`] is what API, dashboard and command line call. Every change is one transaction of
-//! the store: it loads a run, asks `colony-core` for a decision, and stores the new state together
-//! with its effects (`advance`). What must happen outside follows after the commit, from rows or
-//! as a nudge to one of the loops:
+//! An [`Engine`] is what API, dashboard and command line call. What changes runs of jobs is an
+//! operation in a batch (`runs`): one transaction loads the runs, asks `colony-core` for decisions, and
+//! stores the new states together with their effects. What must happen outside follows after the
+//! commit (`effects`), from rows or as a nudge to one of the loops:
 //!
 //! | loop | wakes on | does |
 //! | --- | --- | --- |
-//! | scheduler | request due, slot freed, definition saved or enabled, ant arrived | launches runs |
-//! | the same | task ready, ant has room | leases ready tasks and sends them to ants |
-//! | offers | task ready for a worker | renders it and puts it where workers claim |
+//! | scheduler | request due, slot freed (with its key), definition saved or enabled, ant arrived | launches runs |
+//! | dispatcher | task ready, ant has room | leases ready tasks |
+//! | render | task ready that must be rendered first | puts it where its ants or workers take it |
 //! | timers | next due time | delays, deadlines, expired leases |
+//! | effects | operation committed | sends orders and stops, wakes the others and who waits |
 //!
 //! No loop polls: an idle engine runs no query.
 
-mod action;
-mod advance;
 mod ant;
 mod artifact;
 mod backoff;
@@ -24,20 +23,25 @@ mod compile;
 mod definition;
 mod derived;
 mod dispatcher;
+mod effects;
 mod engine;
 mod error;
 mod event;
 mod isolate;
 mod jump;
+mod lane;
 pub mod ledger;
 mod log;
 mod nudge;
-mod offers;
 mod order;
+mod perform;
 mod presence;
 mod query;
+mod readiness;
+mod render;
 mod report;
 mod restart;
+mod runs;
 mod scheduler;
 mod setup;
 mod submit;

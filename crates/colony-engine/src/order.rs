@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colony_core::error_code;
-use colony_core::id::{AttemptRef, RequestId, RunId, TaskId};
+use colony_core::id::{AttemptRef, DefinitionId, RequestId, RunId, TaskId};
 use colony_core::job::AttemptEnd;
 use colony_core::plan::{DEFAULT_TASK_TIMEOUT, TaskPlan};
+use colony_core::queue_key;
+use colony_core::state::JobTaskState;
 use colony_core::time::Timestamp;
 use colony_spec::Task;
 use colony_spec::data::{Attempt, BuiltIns, Layers};
@@ -20,14 +22,10 @@ use colony_spec::render::{Except, Outside, Renderer};
 use colony_store::Tx;
 use colony_store::artifact::{self, ArtifactRow, Content};
 use colony_store::context::{self, Context};
-use colony_store::dispatch::{Lease, ReadyTask};
-use colony_store::execution::{self, TaskExecutionRow};
-use colony_store::job_run;
-use colony_store::ledger::offer::Offer;
+use colony_store::job_run::{self, JobRunRow, JobTaskRow, Shown};
 use colony_store::request::{self, RequestRow};
 use colony_wire::{ArtifactRules, Dependency, Environment, Order, Phases, UploadWhen};
 use jiff::tz::TimeZone;
-use rand::RngExt as _;
 use serde_json::Value;
 
 use crate::compile::{Compiled, task_plan};
@@ -55,18 +53,9 @@ impl JobData {
     ) -> Result<Self, EngineError> {
         let now = engine.now();
         let mut layers = layers(request, compiled, (request.retried, 0), now)?;
-        let seed = engine.rng().random();
+        let seed = engine.seed();
         layers.job_variables = job_variables(compiled, &layers, seed);
         Ok(Self { layers, seed })
-    }
-
-    /// The same with what the tasks of a run have exported.
-    pub(crate) fn with_contexts(mut self, contexts: BTreeMap<String, Context>) -> Self {
-        let values = contexts
-            .into_iter()
-            .map(|(key, context)| (key, context.value));
-        self.layers.contexts = variables(values);
-        self
     }
 
     /// A text of the job, rendered; `None` when that fails.
@@ -147,16 +136,90 @@ fn is_static(compiled: &Compiled) -> bool {
     !compiled.row.raw_yaml.contains("{{")
 }
 
-/// A ready task with all that its rendering needs.
-pub(crate) struct TaskInput {
-    compiled: Arc<Compiled>,
+/// A task of a run as its rendering sees it.
+#[derive(Debug, Clone)]
+struct SeenTask {
+    id: TaskId,
+    name: String,
+    state: JobTaskState,
+    retries: u32,
+}
+
+/// What the rows of a ready task say.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    definition_id: DefinitionId,
     request: RequestRow,
     run_started_at: Timestamp,
     job_retry: u32,
-    task: TaskExecutionRow,
-    tasks: Vec<TaskExecutionRow>,
+    task: SeenTask,
+    tasks: Vec<SeenTask>,
     contexts: BTreeMap<String, Context>,
     artifacts: Vec<ArtifactRow>,
+}
+
+impl Facts {
+    /// Of a task that was reached in a run.
+    pub(crate) fn new(
+        run: &JobRunRow,
+        task_id: TaskId,
+        request: RequestRow,
+        contexts: BTreeMap<String, Context>,
+        artifacts: Vec<ArtifactRow>,
+    ) -> Option<Self> {
+        let seen = |(name, row): (&String, &JobTaskRow)| {
+            let record = run.run.tasks.get(name)?;
+            Some(SeenTask {
+                id: row.id,
+                name: name.clone(),
+                state: record.state,
+                retries: record.retries,
+            })
+        };
+        let tasks: Vec<SeenTask> = run.tasks.iter().filter_map(seen).collect();
+        let task = tasks.iter().find(|task| task.id == task_id)?.clone();
+        Some(Self {
+            definition_id: run.definition_id,
+            request,
+            run_started_at: run.created_at,
+            job_retry: run.run.retried,
+            task,
+            tasks,
+            contexts,
+            artifacts,
+        })
+    }
+
+    /// Loads them.
+    pub(crate) fn load(
+        tx: &mut Tx<'_>,
+        run_id: RunId,
+        task_id: TaskId,
+    ) -> Result<Self, EngineError> {
+        let run = job_run::find_run(tx, run_id)?;
+        let run = run.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
+        let id = run.request_id;
+        let request = request::find_request(tx, id)?;
+        let request = request.ok_or_else(|| EngineError::not_found("request", id))?;
+        let contexts = context::contexts_of_run(tx, run_id)?;
+        let artifacts = artifact::artifacts_of_run(tx, run_id)?;
+        Self::new(&run, task_id, request, contexts, artifacts)
+            .ok_or_else(|| EngineError::not_found("task of a job", task_id))
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        self.request.id
+    }
+
+    pub(crate) fn definition_id(&self) -> DefinitionId {
+        self.definition_id
+    }
+}
+
+/// A ready task with all that its rendering needs.
+pub(crate) struct TaskInput {
+    compiled: Arc<Compiled>,
+    facts: Facts,
     seed: u64,
 }
 
@@ -182,60 +245,29 @@ impl Rendered {
     pub(crate) fn changed_control(&self) -> Option<&TaskPlan> {
         self.is_control_changed.then_some(&self.control)
     }
+
+    /// Its control flow, and whether rendering changed it.
+    pub(crate) fn control(&self) -> (&TaskPlan, bool) {
+        (&self.control, self.is_control_changed)
+    }
 }
 
 impl TaskInput {
-    /// Loads it.
-    pub(crate) fn load(
-        tx: &mut Tx<'_>,
-        engine: &Engine,
-        run_id: RunId,
-        task_id: TaskId,
-    ) -> Result<Self, EngineError> {
-        let execution = execution::find_execution(tx, run_id)?;
-        let mut execution =
-            execution.ok_or_else(|| EngineError::not_found("run of a job", run_id))?;
-        let id = execution.request_id;
-        let request = request::find_request(tx, id)?;
-        let request = request.ok_or_else(|| EngineError::not_found("request", id))?;
-        let tasks = std::mem::take(&mut execution.tasks);
-        let task = tasks.iter().find(|task| task.id == task_id).cloned();
-        let task = task.ok_or_else(|| EngineError::not_found("task of a job", task_id))?;
-        let seed = engine.rng().random();
-        // The first task of a run can have no data and no artifacts before it, unless the job is
-        // tried again.
-        let first = tasks.len() == 1 && task.retries == 0 && execution.retried == 0;
-        Ok(Self {
-            compiled: engine.definitions.load(tx, execution.definition_id)?,
-            request,
-            run_started_at: execution.started_at,
-            job_retry: execution.retried,
-            task,
-            tasks,
-            contexts: if first {
-                BTreeMap::new()
-            } else {
-                context::contexts_of_run(tx, run_id)?
-            },
-            artifacts: if first {
-                Vec::new()
-            } else {
-                artifact::artifacts_of_run(tx, run_id)?
-            },
+    /// `seed` is for what its templates draw.
+    pub(crate) fn new(facts: Facts, compiled: Arc<Compiled>, seed: u64) -> Self {
+        Self {
+            compiled,
+            facts,
             seed,
-        })
+        }
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
-        self.request.id
-    }
-
-    pub(crate) fn task_name(&self) -> &str {
-        &self.task.task_type
+        self.facts.request.id
     }
 
     pub(crate) fn retry(&self) -> u32 {
-        self.task.retries
+        self.facts.task.retries
     }
 
     /// Renders the task (`job-definitions` 6.3, steps 2 to 4).
@@ -254,7 +286,7 @@ impl TaskInput {
     }
 
     fn try_prepare(&self, engine: &Engine) -> Result<Prepared, String> {
-        let name = &self.task.task_type;
+        let name = &self.facts.task.name;
         let layers = self.layers(engine).map_err(|error| error.to_string())?;
         let definition = &self.compiled.definition;
         let task = if is_static(&self.compiled) {
@@ -299,15 +331,15 @@ impl TaskInput {
 
     fn layers(&self, engine: &Engine) -> Result<Layers, EngineError> {
         let now = engine.now();
-        let elapsed = now.since(self.run_started_at).as_secs();
-        let so_far = (self.job_retry, elapsed);
-        let mut layers = layers(&self.request, &self.compiled, so_far, now)?;
+        let elapsed = now.since(self.facts.run_started_at).as_secs();
+        let so_far = (self.facts.job_retry, elapsed);
+        let mut layers = layers(&self.facts.request, &self.compiled, so_far, now)?;
         layers.job_variables = job_variables(&self.compiled, &layers, self.seed);
         layers.contexts = self.context_values();
-        let task_type = self.task.task_type.clone();
+        let task_type = self.facts.task.name.clone();
         layers.attempt = Some(Attempt {
             task_type,
-            task_retry: self.task.retries,
+            task_retry: self.facts.task.retries,
         });
         Ok(layers)
     }
@@ -329,10 +361,16 @@ impl TaskInput {
                 Value::from(row.version),
             ),
         ]);
-        for derived in derived::of_job(&self.tasks, &self.artifacts) {
+        let over = self.facts.tasks.iter().map(|task| derived::SeenTask {
+            name: &task.name,
+            state: task.state,
+            id: task.id,
+            at: self.facts.run_started_at,
+        });
+        for derived in derived::of_job(over, &self.facts.artifacts) {
             values.insert(derived.name, derived.value);
         }
-        for (key, context) in &self.contexts {
+        for (key, context) in &self.facts.contexts {
             values.insert(key.clone(), context.value.clone());
         }
         values
@@ -343,7 +381,7 @@ impl TaskInput {
         let mut found = Vec::new();
         for name in &task.dependencies {
             let own = *name == task.task_type;
-            let ran = self.tasks.iter().find(|other| other.task_type == *name);
+            let ran = self.facts.tasks.iter().find(|other| other.name == *name);
             match ran {
                 _ if own => {}
                 Some(other) if other.state.is_terminal() => {}
@@ -361,7 +399,7 @@ impl TaskInput {
 
     /// The newest archive of a task.
     fn archive_of(&self, name: &str) -> Option<Dependency> {
-        let archives = self.artifacts.iter().rev();
+        let archives = self.facts.artifacts.iter().rev();
         let mut archives =
             archives.filter(|row| row.task_type == name && row.kind == "TASK_ARTIFACTS");
         let archive = archives.next()?;
@@ -394,8 +432,8 @@ impl TaskInput {
         };
         Order {
             attempt,
-            request_id: self.request.id,
-            job_type: self.request.job_type.clone(),
+            request_id: self.facts.request.id,
+            job_type: self.facts.request.job_type.clone(),
             task_type: task.task_type.clone(),
             method: task.method,
             phases: Phases {
@@ -416,10 +454,10 @@ impl TaskInput {
 }
 
 impl TaskInput {
-    /// What a worker is asked to do: the type under which it claims the task, and the JSON of its
-    /// input and metadata. The input is the task's variables and the request's parameters, which
-    /// win (`job-definitions` 5.4).
-    pub(crate) fn offer(&self, ready: &ReadyTask, rendered: &Rendered) -> WorkerOffer {
+    /// What a worker is asked to do: the queue in which the task waits for it, and what the worker sees
+    /// of it. The input is the task's variables and the request's parameters, which win
+    /// (`job-definitions` 5.4).
+    pub(crate) fn offer(&self, rendered: &Rendered) -> (String, Shown) {
         let Rendered { task, layers, .. } = rendered;
         let kind = match task.worker_type.as_str() {
             "" => task.task_type.clone(),
@@ -431,32 +469,22 @@ impl TaskInput {
         }
         let row = &self.compiled.row;
         let metadata = serde_json::json!({
-            "jobType": self.request.job_type,
-            "taskType": self.task.task_type,
-            "requestId": self.request.id,
+            "jobType": self.facts.request.job_type,
+            "taskType": self.facts.task.name,
+            "requestId": self.facts.request.id,
             "definitionId": row.id,
             "version": row.version,
         });
-        let timeout = rendered.control.timeout + TIMEOUT_GRACE;
-        WorkerOffer {
-            offer: Offer {
-                org_id: self.request.org_id.clone(),
-                kind,
-                rank: ready.rank,
-                task_id: ready.task_id,
-                timeout_ms: Some(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 2)),
-            },
-            input: Value::Object(input).to_string(),
-            metadata: metadata.to_string(),
-        }
+        let key = queue_key::worker(&self.facts.request.org_id, &kind);
+        let shown = Shown {
+            kind: Some(kind),
+            input: Some(Value::Object(input).to_string()),
+            metadata: Some(metadata.to_string()),
+            output: None,
+            error: None,
+        };
+        (key, shown)
     }
-}
-
-/// A job task as workers see it.
-pub(crate) struct WorkerOffer {
-    pub(crate) offer: Offer,
-    pub(crate) input: String,
-    pub(crate) metadata: String,
 }
 
 fn artifact_rules(task: &Task) -> ArtifactRules {
@@ -478,24 +506,4 @@ fn artifact_rules(task: &Task) -> ArtifactRules {
 /// Until when all attempts of a task together may last, by the queen's clock.
 pub(crate) fn attempts_deadline(control: &TaskPlan, started_at: Timestamp) -> Timestamp {
     started_at.after(control.timeout).after(TIMEOUT_GRACE)
-}
-
-impl Engine {
-    /// Stores that a task's fields, as rendered, change its control flow.
-    pub(crate) async fn note_control(
-        &self,
-        lease: &Lease,
-        control: TaskPlan,
-    ) -> Result<(), EngineError> {
-        let lease = lease.clone();
-        let deadline = attempts_deadline(&control, lease.started_at);
-        self.store
-            .write(move |tx| {
-                job_run::set_control(tx, lease.run_id, &control.name, &control)?;
-                job_run::set_deadline(tx, lease.run_id, &control.name, deadline)
-            })
-            .await?;
-        self.nudges.due_at(deadline);
-        Ok(())
-    }
 }

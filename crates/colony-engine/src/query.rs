@@ -104,7 +104,7 @@ impl Engine {
         let compiled = self.definitions.load(tx, row.definition_id)?;
         let written = context::all_contexts(tx, run_id)?;
         let artifacts = artifact::artifacts_of_run(tx, run_id)?;
-        let derived = derived::of_job(&row.tasks, &artifacts);
+        let derived = derived::of_job(row.tasks.iter().map(Into::into), &artifacts);
         let mut tasks = Vec::with_capacity(row.tasks.len());
         for task in std::mem::take(&mut row.tasks) {
             let earlier = match request.last_run_id.filter(|_| task.reused) {

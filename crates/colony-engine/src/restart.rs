@@ -29,13 +29,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let (caller, name, version) = (caller.clone(), id.to_owned(), version.to_owned());
         let now = self.now();
-        self.store
+        let key = self
+            .store
             .write(move |tx| {
                 let request = lock_own_request(tx, &caller, &name)?;
-                restart_locked(tx, &request, hard, &version, now)
+                restart_locked(tx, &request, hard, &version, now)?;
+                Ok::<_, EngineError>(request.schedule_key)
             })
             .await?;
-        self.nudges.scheduler.notify_one();
+        self.nudges.schedule([key]);
         Ok(())
     }
 }

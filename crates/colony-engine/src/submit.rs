@@ -1,16 +1,22 @@
 //! Submitting requests (`formicary-api` 7.2, 8.5).
 
+use std::sync::Arc;
+
 use colony_core::id::RequestId;
+use colony_core::queue_key;
 use colony_core::state::JobState;
 use colony_core::text::{code_point, control_in_name, control_in_text};
 use colony_core::time::Timestamp;
-use colony_store::Tx;
 use colony_store::definition::{self, DefinitionRow};
-use colony_store::request::{self, RequestRow, Submitted};
+use colony_store::request::RequestRow;
 use serde_json::{Map, Value};
 
+use crate::ant::AntRoom;
+use crate::compile::Compiled;
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
+use crate::readiness::readiness;
+use crate::runs::{Readiness, Submission, Submitted};
 
 /// Longest value of a parameter, in characters (`formicary-api` 6.4).
 const PARAM_CHARS_MAX: usize = 1_000_000;
@@ -53,31 +59,61 @@ impl Engine {
     /// [`EngineError::KeyTaken`].
     pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<RequestRow, EngineError> {
         check(&submit)?;
-        let (engine, caller) = (self.clone(), caller.clone());
-        let row = self
-            .store
-            .write(move |tx| engine.store_request(tx, &caller, &submit))
-            .await?;
-        if row.scheduled_at <= row.created_at {
-            self.nudges.scheduler.notify_one();
-        } else {
-            self.nudges.due_at(row.scheduled_at);
-        }
+        let row = loop {
+            let compiled = self.version_of(caller, &submit).await?;
+            let row = self.request_row(caller, &submit, &compiled.row);
+            let due = row.scheduled_at <= row.created_at;
+            let readiness = match due {
+                true => readiness(self, &row, &compiled, &self.ants.rooms())?,
+                false => Readiness::Ready,
+            };
+            let rooms = self.room_for(due, &readiness, &compiled);
+            let submission = Submission {
+                row: row.clone(),
+                compiled,
+                readiness,
+            };
+            match self.perform_with(submission, rooms).await? {
+                Submitted::Stored => break row,
+                Submitted::Outdated => self.definitions.forget_version(&place(caller, &submit)),
+            }
+        };
         Ok(row)
     }
 
-    fn store_request(
+    /// A place at an ant for the first task of a job that may run at once.
+    fn room_for(&self, due: bool, readiness: &Readiness, compiled: &Compiled) -> Vec<AntRoom> {
+        let first = compiled.plan.task(&compiled.plan.first);
+        let first = first.filter(|_| due && *readiness == Readiness::Ready);
+        let key = first.map(|task| queue_key::ant(task.method, &task.tags));
+        key.and_then(|key| self.ants.keep_one(&key))
+            .into_iter()
+            .collect()
+    }
+
+    /// The definition that a submission means, from memory if it was looked up before: it is checked
+    /// when the request is stored.
+    async fn version_of(
         &self,
-        tx: &mut Tx<'_>,
         caller: &Caller,
         submit: &Submit,
-    ) -> Result<RequestRow, EngineError> {
-        let definition = find_definition(tx, caller, submit)?;
-        let row = self.request_row(caller, submit, &definition);
-        match request::submit_request(tx, &row)? {
-            Submitted::Stored => Ok(row),
-            Submitted::KeyTaken { by } => Err(EngineError::KeyTaken { by }),
+    ) -> Result<Arc<Compiled>, EngineError> {
+        let place = place(caller, submit);
+        if let Some(id) = self.definitions.version(&place) {
+            return self.compiled(id).await;
         }
+        let (engine, wanted, name) = (self.clone(), place.clone(), submit.job_type.clone());
+        let compiled = self
+            .store
+            .read(move |tx| {
+                let (org_id, job_type, version) = &wanted;
+                let row = definition::find_definition_by_type(tx, org_id, job_type, version)?;
+                let row = row.ok_or_else(|| EngineError::not_found("job definition", &name))?;
+                engine.definitions.load(tx, row.id)
+            })
+            .await?;
+        self.definitions.set_version(place, compiled.row.id);
+        Ok(compiled)
     }
 
     fn request_row(
@@ -125,17 +161,17 @@ impl Engine {
     }
 }
 
-fn find_definition(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    submit: &Submit,
-) -> Result<DefinitionRow, EngineError> {
+/// Organization, name and wanted `sem_version` of what is submitted.
+fn place(caller: &Caller, submit: &Submit) -> (String, String, String) {
     let (job_type, version) = match submit.job_type.split_once(':') {
         Some((job_type, version)) => (job_type, version),
         None => (&*submit.job_type, &*submit.job_version),
     };
-    definition::find_definition_by_type(tx, &caller.org_id, job_type, version)?
-        .ok_or_else(|| EngineError::not_found("job definition", &submit.job_type))
+    (
+        caller.org_id.clone(),
+        job_type.to_owned(),
+        version.to_owned(),
+    )
 }
 
 fn check(submit: &Submit) -> Result<(), EngineError> {

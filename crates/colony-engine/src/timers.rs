@@ -1,30 +1,25 @@
-//! The timers loop: delays that are over, deadlines that passed, leases that were not renewed.
+//! The timers loop: delays that are over, deadlines that passed, leases that were not renewed, of jobs
+//! and of programs alike.
 //!
 //! It sleeps until the next due time, and for ever when there is none.
 
 use std::time::Duration;
 
-use colony_core::id::{RequestId, RunId};
-use colony_core::job::Event;
+use colony_core::id::{RequestId, RunId, TaskId};
 use colony_core::time::Timestamp;
-use colony_store::Tx;
 use colony_store::absence::{self, Absence};
-use colony_store::dispatch::{self, Lease};
-use colony_store::job_run;
-use colony_store::request;
-use colony_store::timer::{self, Timer, TimerKind};
-use colony_store::worker_task;
+use colony_store::lease::{self, DueLease, HolderKind, Lease};
+use colony_store::timer::{self, Due, Timer, TimerKind};
+use colony_store::{StoreError, Tx, job_run, request};
 
-use crate::action::Actions;
-use crate::advance::advance;
-use crate::ant::Lost;
 use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::isolate::{Focus, Subject};
-use crate::presence::{DEADLINE_GRACE, Presence, TICK};
+use crate::isolate::Subject;
+use crate::presence::{DEADLINE_GRACE, LEASE_GRACE, Presence, TICK};
+use crate::runs::{Fire, JobOverdue, Lose, Overdue};
 
-/// Rows of each kind handled in one transaction.
+/// Rows of each kind handled in one look.
 const BATCH: u32 = 256;
 
 /// What the loop remembers from one look to the next.
@@ -102,9 +97,10 @@ impl Loop {
         self.presence.here(Duration::ZERO);
         if let Some(missed) = self.presence.missed() {
             let now = engine.now();
+            let grace = engine.settings.lease_duration.max(LEASE_GRACE);
             let absence = Absence {
                 missed,
-                expiry_min: now.after(engine.settings.lease_duration),
+                expiry_min: now.after(grace),
             };
             let deadline_min = now.after(DEADLINE_GRACE);
             let given = engine
@@ -122,131 +118,143 @@ impl Loop {
     }
 }
 
-/// Handles what is due, as much as one transaction takes.
+/// What is due.
+struct DueNow {
+    timers: Vec<Due>,
+    expired: Vec<DueLease>,
+    overdue: Vec<DueLease>,
+    runs: Vec<RunId>,
+}
+
+impl DueNow {
+    fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Self, StoreError> {
+        Ok(Self {
+            timers: timer::due(tx, now, BATCH)?,
+            expired: lease::expired(tx, now, BATCH)?,
+            overdue: lease::overdue(tx, now, BATCH)?,
+            runs: job_run::overdue_runs(tx, now, BATCH)?,
+        })
+    }
+}
+
+/// Handles what is due, as much as one look takes.
 async fn fire(engine: &Engine) -> Result<(), EngineError> {
     let now = engine.now();
-    let inside = engine.clone();
-    let actions = engine
-        .round(move |tx, focus| {
-            let mut firing = Firing {
-                engine: &inside,
-                focus,
-                now,
-                actions: Actions::default(),
-            };
-            firing.timers(tx)?;
-            firing.expired_leases(tx)?;
-            firing.overdue_leases(tx)?;
-            firing.overdue_runs(tx)?;
-            Ok(firing.actions)
-        })
-        .await?;
-    actions.carry_out(engine);
+    let due = engine.store.read(move |tx| DueNow::read(tx, now)).await?;
+    let mut tasks = Vec::new();
+    fire_timers(engine, due.timers, &mut tasks).await?;
+    expire(engine, due.expired, &mut tasks).await?;
+    let mut overdue = Vec::new();
+    for lease in due.overdue {
+        let subject = Subject::Task(lease.task_id);
+        match lease.lease {
+            Ok(lease) => overdue.push((subject, Overdue { lease })),
+            Err(error) => engine.give_up(subject, &error.into()).await?,
+        }
+    }
+    engine.perform_each(overdue).await?;
+    let runs = due.runs.into_iter();
+    let runs = runs.map(|run_id| (Subject::Run(run_id), JobOverdue { run_id }));
+    engine.perform_each(runs.collect()).await?;
+    crate::ledger::tend(engine, tasks, now).await
+}
+
+/// Fires timers. Programs' tasks that are to be offered are added to `tasks`.
+async fn fire_timers(
+    engine: &Engine,
+    due: Vec<Due>,
+    tasks: &mut Vec<TaskId>,
+) -> Result<(), EngineError> {
+    let (mut requests, mut fires) = (Vec::new(), Vec::new());
+    for Due { subject, timer } in due {
+        match timer {
+            Err(error) => {
+                engine
+                    .give_up(Subject::Unknown(subject), &error.into())
+                    .await?
+            }
+            Ok(timer) => match timer.kind {
+                TimerKind::RequestDue => requests.push(timer),
+                TimerKind::OfferDue => tasks.push(TaskId::new(subject)),
+                TimerKind::TaskDue | TimerKind::JobRetryDue => {
+                    fires.push((Subject::Unknown(subject), Fire { timer }));
+                }
+            },
+        }
+    }
+    engine.perform_each(fires).await?;
+    if !requests.is_empty() {
+        requests_due(engine, requests).await?;
+    }
     Ok(())
 }
 
-struct Firing<'a> {
-    engine: &'a Engine,
-    focus: &'a Focus,
-    now: Timestamp,
-    actions: Actions,
+async fn requests_due(engine: &Engine, timers: Vec<Timer>) -> Result<(), EngineError> {
+    let keys = engine
+        .store
+        .write(move |tx| {
+            let ids = timers.iter().map(|timer| RequestId::new(timer.subject));
+            let ids: Vec<RequestId> = ids.collect();
+            let keys = request::requests_due(tx, &ids)?;
+            timer::remove(tx, &timers)?;
+            Ok::<_, StoreError>(keys)
+        })
+        .await?;
+    engine.nudges.schedule(keys);
+    Ok(())
 }
 
-impl Firing<'_> {
-    fn timers(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let due = timer::due(tx, self.now, BATCH)?;
-        for due in due {
-            self.focus.on(tx, Subject::Unknown(due.subject))?;
-            let timer = due.timer?;
-            timer::remove(tx, &timer)?;
-            self.timer(tx, timer)?;
-        }
-        Ok(())
-    }
-
-    fn timer(&mut self, tx: &mut Tx<'_>, timer: Timer) -> Result<(), EngineError> {
-        let run_id = RunId::new(timer.subject);
-        match timer.kind {
-            TimerKind::RequestDue => {
-                let id = RequestId::new(timer.subject);
-                self.focus.on(tx, Subject::Request(id))?;
-                request::request_due(tx, id)?;
-                self.actions.schedule = true;
-                Ok(())
+/// Holders that did not renew their leases have lost their attempts. Programs' tasks are added to
+/// `tasks`.
+async fn expire(
+    engine: &Engine,
+    expired: Vec<DueLease>,
+    tasks: &mut Vec<TaskId>,
+) -> Result<(), EngineError> {
+    let (mut lost, mut kept) = (Vec::new(), Vec::new());
+    for due in expired {
+        let subject = Subject::Task(due.task_id);
+        let lease = match due.lease {
+            Ok(lease) => lease,
+            Err(error) => {
+                engine.give_up(subject, &error.into()).await?;
+                continue;
             }
-            TimerKind::TaskDue => self.event(tx, run_id, Event::TaskDue { task: timer.detail }),
-            TimerKind::JobRetryDue => self.event(tx, run_id, Event::JobRetryDue),
-        }
-    }
-
-    /// An ant that stopped sending heartbeats has lost its attempts.
-    fn expired_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        self.focus.off(tx)?;
-        let leases = dispatch::expired_leases(tx, self.now, BATCH)?;
-        for lease in leases {
-            self.focus.on(tx, Subject::Task(lease.attempt.task_id))?;
-            if self.engine.ants.works_inside(&lease.holder, lease.attempt) {
-                self.keep(tx, &lease)?;
-            } else {
-                self.lose(tx, lease)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// This process slept, or was slow: its own ant is as alive as it is.
-    fn keep(&mut self, tx: &mut Tx<'_>, lease: &Lease) -> Result<(), EngineError> {
-        let expires_at = self.now.after(self.engine.settings.lease_duration);
-        dispatch::renew_leases(tx, &[lease.attempt], expires_at)?;
-        self.actions.due(expires_at);
-        Ok(())
-    }
-
-    fn lose(&mut self, tx: &mut Tx<'_>, lease: Lease) -> Result<(), EngineError> {
-        tracing::warn!(task.id = %lease.attempt.task_id, holder = %lease.holder, "lease expired");
-        if dispatch::end_lease(tx, lease.attempt)?.is_none() {
-            return Ok(());
-        }
-        let message = if worker_task::is_worker(&lease.holder) {
-            "its worker did not renew its lease in time"
+        };
+        if !lease.of_job {
+            tasks.push(due.task_id);
+        } else if is_alive(engine, &lease) {
+            kept.push(due.task_id);
         } else {
-            "the ant that worked on it was lost"
-        };
-        let lost = Lost {
-            lease,
-            counts: true,
-            outcome: "lost",
-            message,
-        };
-        lost.store(tx, self.engine, self.now, &mut self.actions)
-    }
-
-    fn overdue_leases(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        self.focus.off(tx)?;
-        let leases = dispatch::take_overdue_leases(tx, self.now, BATCH)?;
-        for lease in leases {
-            self.focus.on(tx, Subject::Task(lease.attempt.task_id))?;
-            let name = job_run::task_name(tx, lease.run_id, lease.attempt.task_id)?;
-            if let Some(task) = name {
-                self.event(tx, lease.run_id, Event::TaskTimedOut { task })?;
-            }
+            lost.push((subject, lose(&lease)));
         }
-        Ok(())
     }
-
-    fn overdue_runs(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        self.focus.off(tx)?;
-        let runs = job_run::take_overdue_runs(tx, self.now, BATCH)?;
-        for run_id in runs {
-            self.event(tx, run_id, Event::JobTimedOut)?;
-        }
-        Ok(())
+    if !kept.is_empty() {
+        let expires_at = engine.now().after(engine.settings.lease_duration);
+        let write = move |tx: &mut Tx<'_>| lease::extend(tx, &kept, expires_at);
+        engine.store.write(write).await?;
+        engine.nudges.due_at(expires_at);
     }
+    engine.perform_each(lost).await
+}
 
-    /// A run that cannot go on ends, and does not hold up the others.
-    fn event(&mut self, tx: &mut Tx<'_>, run_id: RunId, event: Event) -> Result<(), EngineError> {
-        self.focus.on(tx, Subject::Run(run_id))?;
-        advance(tx, self.engine, run_id, event, self.now, &mut self.actions)?;
-        Ok(())
+/// This process slept, or was slow: its own ant is as alive as it is.
+fn is_alive(engine: &Engine, lease: &Lease) -> bool {
+    lease.holder.kind == HolderKind::Ant
+        && engine.ants.works_inside(&lease.holder.id, lease.attempt)
+}
+
+fn lose(lease: &Lease) -> Lose {
+    let (attempt, holder) = (lease.attempt, &lease.holder);
+    tracing::warn!(task.id = %attempt.task_id, holder = %holder, "lease expired");
+    Lose {
+        attempt,
+        run_id: Some(lease.run_id),
+        counts: true,
+        outcome: "lost",
+        message: match holder.kind {
+            HolderKind::Worker => "its worker did not renew its lease in time",
+            HolderKind::Ant | HolderKind::Queen => "the ant that worked on it was lost",
+        },
     }
 }

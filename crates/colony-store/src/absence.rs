@@ -16,8 +16,8 @@ pub struct Absence {
     pub expiry_min: Timestamp,
 }
 
-/// Leases of job tasks last longer. What should have ended meanwhile ends at `deadline_min` instead,
-/// so that reports on their way come first.
+/// Leases last longer. What should have ended meanwhile ends at `deadline_min` instead, so that
+/// reports on their way come first.
 ///
 /// # Errors
 ///
@@ -27,28 +27,13 @@ pub fn prolong_leases(
     absence: Absence,
     deadline_min: Timestamp,
 ) -> Result<(), StoreError> {
-    prolong(tx, "leases", absence)?;
-    for table in ["leases", "job_runs"] {
+    let missed = i64::try_from(absence.missed.as_millis()).unwrap_or(i64::MAX / 2);
+    let sql = "UPDATE leases SET expires_at = \
+               CASE WHEN expires_at + $1 < $2 THEN $2 ELSE expires_at + $1 END";
+    tx.execute(sql, &[&missed, &absence.expiry_min])?;
+    for table in ["leases", "runs"] {
         let sql = format!("UPDATE {table} SET deadline_at = $1 WHERE deadline_at < $1");
         tx.execute(&sql, &[&deadline_min])?;
     }
     Ok(())
-}
-
-/// Leases of programs' tasks last longer.
-///
-/// # Errors
-///
-/// The database's.
-pub fn prolong_worker_leases(tx: &mut Tx<'_>, absence: Absence) -> Result<(), StoreError> {
-    prolong(tx, "worker_leases", absence)
-}
-
-fn prolong(tx: &mut Tx<'_>, table: &str, absence: Absence) -> Result<(), StoreError> {
-    let missed = i64::try_from(absence.missed.as_millis()).unwrap_or(i64::MAX / 2);
-    let sql = format!(
-        "UPDATE {table} SET expires_at = CASE WHEN expires_at + $1 < $2 THEN $2 \
-         ELSE expires_at + $1 END"
-    );
-    tx.execute(&sql, &[&missed, &absence.expiry_min]).map(drop)
 }

@@ -1,12 +1,16 @@
 //! Stored outputs: archives and logs.
 
+use std::collections::BTreeMap;
+
 use colony_core::id::{ArtifactId, AttemptRef, RequestId, RunId, TaskId};
 use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::list::{self, Column, Kind, ListError, ListQuery, Listing, Page};
+use crate::params;
 use crate::row::Row;
 use crate::tx::Tx;
+use crate::value::Param;
 
 /// Where the bytes of an artifact are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,45 +94,55 @@ impl ArtifactRow {
     }
 }
 
-/// Stores the row of an artifact whose bytes are in place. Without a user it belongs to the one who
+/// Stores the rows of artifacts whose bytes are in place. Without a user they belong to the one who
 /// submitted the request.
 ///
 /// # Errors
 ///
-/// The database's.
-pub fn insert_artifact(tx: &mut Tx<'_>, new: &ArtifactRow) -> Result<(), StoreError> {
-    let (key, text) = match &new.content {
-        Content::Object(key) => (Some(key), None),
-        Content::Inline(text) => (None, Some(text)),
-    };
-    let sql = format!(
-        "INSERT INTO artifacts ({COLUMNS}, artifact_group, deleted, updated_at) VALUES ($1, $2, \
-         COALESCE(NULLIF($3, ''), (SELECT user_id FROM requests WHERE id = $4), ''), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', FALSE, $18)"
-    );
-    tx.send(
-        &sql,
-        &[
-            &new.id,
-            &new.org_id,
-            &new.user_id,
-            &new.request_id,
-            &new.run_id,
-            &new.attempt.map(|attempt| attempt.task_id),
-            &new.attempt.map(|attempt| attempt.epoch),
-            &new.task_type,
-            &new.kind,
-            &new.name,
-            &key,
-            &text,
-            &new.content_type,
-            &new.size_bytes,
-            &new.sha256,
-            &new.order,
-            &new.expires_at,
-            &new.created_at,
-        ],
-    )?;
-    Ok(())
+/// The database refused it.
+pub fn insert(tx: &mut Tx<'_>, artifacts: &[ArtifactRow]) -> Result<(), StoreError> {
+    tx.send_rows(
+        "WITH new (id, org_id, user_id, request_id, run_id, task_id, epoch, task_type, kind, name, \
+         object_key, inline_text, content_type, size_bytes, sha256, artifact_order, expires_at, \
+         created_at) AS (VALUES {rows: id, text, text, id, id, id, int, text, text, text, text, \
+         text, text, int, text, int, int, int}) \
+         INSERT INTO artifacts (id, org_id, user_id, request_id, run_id, task_id, epoch, task_type, \
+         kind, name, object_key, inline_text, content_type, size_bytes, sha256, artifact_order, \
+         expires_at, created_at, artifact_group, deleted, updated_at) \
+         SELECT new.id, new.org_id, COALESCE(NULLIF(new.user_id, ''), requests.user_id, ''), \
+         new.request_id, new.run_id, new.task_id, new.epoch, new.task_type, new.kind, new.name, \
+         new.object_key, new.inline_text, new.content_type, new.size_bytes, new.sha256, \
+         new.artifact_order, new.expires_at, new.created_at, '', FALSE, new.created_at \
+         FROM new LEFT JOIN requests ON requests.id = new.request_id",
+        &[],
+        artifacts,
+        |new| {
+            let (key, text) = match &new.content {
+                Content::Object(key) => (Param::from(key), Param::Null),
+                Content::Inline(text) => (Param::Null, Param::from(text)),
+            };
+            params![
+                &new.id,
+                &new.org_id,
+                &new.user_id,
+                &new.request_id,
+                &new.run_id,
+                Param::from(&new.attempt.map(|attempt| attempt.task_id)).into_owned(),
+                Param::from(&new.attempt.map(|attempt| attempt.epoch)).into_owned(),
+                &new.task_type,
+                &new.kind,
+                &new.name,
+                key,
+                text,
+                &new.content_type,
+                &new.size_bytes,
+                &new.sha256,
+                &new.order,
+                &new.expires_at,
+                &new.created_at,
+            ]
+        },
+    )
 }
 
 /// The artifacts of a run, in the order in which they were stored.
@@ -156,34 +170,43 @@ pub fn find_artifact(tx: &mut Tx<'_>, id: ArtifactId) -> Result<Option<ArtifactR
     row.as_ref().map(ArtifactRow::from_row).transpose()
 }
 
-/// Gives a task of a new run the artifacts of the same task in an earlier run. The bytes are
-/// shared.
+/// The artifacts of some runs, in the order in which they were stored. Rows that cannot be read end
+/// only what needs them: each run has its own result.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn copy_artifacts(
+pub fn artifacts_of_runs(
     tx: &mut Tx<'_>,
-    from: TaskId,
-    (run_id, task_id): (RunId, TaskId),
-    new_id: &mut dyn FnMut() -> ArtifactId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+    ids: &[RunId],
+) -> Result<BTreeMap<RunId, Result<Vec<ArtifactRow>, StoreError>>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM artifacts WHERE run_id IN ({{list}}) AND NOT deleted ORDER BY id"
+    );
+    let mut found = BTreeMap::new();
+    for row in &tx.query_list(&sql, &[], ids)? {
+        let of_run = found.entry(row.get(4)?).or_insert(Ok(Vec::new()));
+        match (ArtifactRow::from_row(row), &mut *of_run) {
+            (Ok(artifact), Ok(artifacts)) => artifacts.push(artifact),
+            (Err(error), _) => *of_run = Err(error),
+            (Ok(_), Err(_)) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// What a task of an earlier run stored.
+///
+/// # Errors
+///
+/// The database's.
+pub fn artifacts_of_task(tx: &mut Tx<'_>, id: TaskId) -> Result<Vec<ArtifactRow>, StoreError> {
     let sql =
         format!("SELECT {COLUMNS} FROM artifacts WHERE task_id = $1 AND NOT deleted ORDER BY id");
-    for row in &tx.query(&sql, &[&from])? {
-        let old = ArtifactRow::from_row(row)?;
-        let attempt = old.attempt.map(|attempt| AttemptRef { task_id, ..attempt });
-        let copy = ArtifactRow {
-            id: new_id(),
-            run_id: Some(run_id),
-            attempt,
-            created_at: now,
-            ..old
-        };
-        insert_artifact(tx, &copy)?;
-    }
-    Ok(())
+    tx.query(&sql, &[&id])?
+        .iter()
+        .map(ArtifactRow::from_row)
+        .collect()
 }
 
 /// The artifact with that hash and the smallest id, unless deleted. Hashes of logs are not indexed,

@@ -1,10 +1,72 @@
-//! Attempts of a run and where their logs are.
+//! Attempts that are over, and where the logs of attempts are.
 
-use colony_core::id::{ArtifactId, AttemptRef, RunId};
+use colony_core::id::{ArtifactId, AttemptRef, Epoch, RunId, TaskId};
+use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
+use crate::lease::Lease;
+use crate::params;
 use crate::row::Row;
 use crate::tx::Tx;
+
+/// An attempt that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedAttempt {
+    /// The lease it ran under.
+    pub lease: Lease,
+    /// Attempts at the task before it.
+    pub retry: i64,
+    /// How it ended: what was reported, or `lost`, or `given_back`.
+    pub outcome: &'static str,
+    /// Exit code; empty when there is none.
+    pub exit_code: String,
+    /// Why it did not succeed.
+    pub error_message: String,
+    /// When it ended.
+    pub ended_at: Timestamp,
+}
+
+/// Records attempts that are over.
+///
+/// # Errors
+///
+/// The database refused it; one attempt has one outcome.
+pub fn insert(tx: &mut Tx<'_>, attempts: &[EndedAttempt]) -> Result<(), StoreError> {
+    tx.send_rows(
+        "INSERT INTO attempts (task_id, epoch, run_id, retry, holder, outcome, exit_code, \
+         error_message, started_at, ended_at) \
+         VALUES {rows: id, int, id, int, text, text, text, text, int, int}",
+        &[],
+        attempts,
+        |ended| {
+            params![
+                &ended.lease.attempt.task_id,
+                &ended.lease.attempt.epoch,
+                &ended.lease.run_id,
+                &ended.retry,
+                &ended.lease.holder.id,
+                ended.outcome,
+                &ended.exit_code,
+                &ended.error_message,
+                &ended.lease.started_at,
+                &ended.ended_at,
+            ]
+        },
+    )
+}
+
+/// Outcomes of the attempts at a task, oldest first.
+///
+/// # Errors
+///
+/// The database's.
+pub fn outcomes_of(tx: &mut Tx<'_>, id: TaskId) -> Result<Vec<(Epoch, String)>, StoreError> {
+    let sql = "SELECT epoch, outcome FROM attempts WHERE task_id = $1 ORDER BY epoch";
+    let rows = tx.query(sql, &[&id])?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
+}
 
 /// An attempt and its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,18 +104,18 @@ pub enum LogPlace {
 /// The database's.
 pub fn logs_of_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Vec<AttemptLog>, StoreError> {
     let rows = tx.query(
-        "SELECT attempts.task_id, attempts.epoch, job_tasks.task_type, attempts.retry, \
+        "SELECT attempts.task_id, attempts.epoch, tasks.job_task, attempts.retry, \
          artifacts.object_key, artifacts.id, COALESCE(artifacts.size_bytes, 0), \
-         attempts.started_at, FALSE, job_tasks.seq FROM attempts \
-         JOIN job_tasks ON job_tasks.run_id = $1 AND job_tasks.task_id = attempts.task_id \
+         attempts.started_at, FALSE, tasks.seq FROM tasks \
+         JOIN attempts ON attempts.task_id = tasks.id \
          LEFT JOIN artifacts ON artifacts.task_id = attempts.task_id \
             AND artifacts.epoch = attempts.epoch AND artifacts.kind = 'LOGS' \
-         WHERE attempts.task_id IN (SELECT task_id FROM job_tasks WHERE run_id = $1) \
+         WHERE tasks.run_id = $1 AND tasks.job_task IS NOT NULL \
          UNION ALL \
-         SELECT leases.task_id, leases.epoch, job_tasks.task_type, job_tasks.retries, NULL, NULL, \
-         0, leases.started_at, TRUE, job_tasks.seq FROM leases \
-         JOIN job_tasks ON job_tasks.run_id = $1 AND job_tasks.task_id = leases.task_id \
-         WHERE leases.task_id IN (SELECT task_id FROM job_tasks WHERE run_id = $1) \
+         SELECT leases.task_id, leases.epoch, tasks.job_task, tasks.retry_count, NULL, NULL, \
+         0, leases.started_at, TRUE, tasks.seq FROM tasks \
+         JOIN leases ON leases.task_id = tasks.id \
+         WHERE tasks.run_id = $1 AND tasks.job_task IS NOT NULL \
          ORDER BY 8, 10, 2",
         &[&run_id],
     )?;
@@ -97,8 +159,8 @@ pub fn inline_log(tx: &mut Tx<'_>, id: ArtifactId) -> Result<String, StoreError>
 ///
 /// The database's.
 pub fn run_is_at_rest(tx: &mut Tx<'_>, run_id: RunId) -> Result<bool, StoreError> {
-    let sql = "SELECT occupies_slot FROM job_runs WHERE run_id = $1";
+    let sql = "SELECT occupies_slot FROM runs WHERE id = $1";
     let row = tx.query_opt(sql, &[&run_id])?;
-    let busy = row.map(|row| row.get::<bool>(0)).transpose()?;
-    Ok(!busy.unwrap_or(false))
+    let busy = row.map(|row| row.get::<Option<bool>>(0)).transpose()?;
+    Ok(!busy.flatten().unwrap_or(false))
 }

@@ -14,19 +14,16 @@ use crate::tx::Tx;
 const SHIFTS: &[&str] = &[
     // Before the leases, which name them.
     "UPDATE tasks SET started_at = started_at + $1 WHERE started_at IS NOT NULL AND id IN \
-     (SELECT task_id FROM leases UNION ALL SELECT task_id FROM worker_leases)",
-    "UPDATE job_tasks SET started_at = started_at + $1 WHERE started_at IS NOT NULL \
-     AND run_id IN (SELECT run_id FROM leases) AND task_id IN (SELECT task_id FROM leases)",
-    "UPDATE job_tasks SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL \
-     AND run_id IN (SELECT run_id FROM job_runs WHERE deadline_at IS NOT NULL)",
-    "UPDATE runs SET started_at = started_at + $1 WHERE started_at IS NOT NULL \
-     AND id IN (SELECT run_id FROM job_runs WHERE deadline_at IS NOT NULL)",
-    "UPDATE job_runs SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL",
+     (SELECT task_id FROM leases)",
+    "UPDATE tasks SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL \
+     AND run_id IN (SELECT id FROM runs WHERE deadline_at IS NOT NULL)",
+    "UPDATE runs SET started_at = started_at + $1 \
+     WHERE started_at IS NOT NULL AND deadline_at IS NOT NULL",
+    "UPDATE runs SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL",
     "UPDATE leases SET started_at = started_at + $1, expires_at = expires_at + $1, \
      deadline_at = deadline_at + $1",
-    "UPDATE worker_leases SET started_at = started_at + $1, expires_at = expires_at + $1",
-    "UPDATE tasks SET due_at = due_at + $1 WHERE id IN (SELECT task_id FROM delayed_tasks)",
-    "UPDATE delayed_tasks SET due_at = due_at + $1",
+    "UPDATE tasks SET due_at = due_at + $1 WHERE id IN \
+     (SELECT subject FROM timers WHERE kind = 'offer_due')",
     "UPDATE timers SET due_at = due_at + $1 WHERE kind <> 'request_due'",
     // A request that has run before waits for a delay; another one for the time that its user
     // named.

@@ -7,6 +7,7 @@ use colony_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
+use crate::params;
 use crate::row::Row;
 use crate::tx::Tx;
 
@@ -25,31 +26,67 @@ pub struct Context {
     pub created_at: Timestamp,
 }
 
-/// Writes a value. It hides earlier ones of the same key.
+/// A value to be written in a run, and the owner of the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewContext {
+    /// The run.
+    pub run_id: RunId,
+    /// Owner.
+    pub org_id: String,
+    /// The value.
+    pub context: Context,
+}
+
+/// Writes values. Each hides earlier ones of the same key.
+///
+/// # Errors
+///
+/// The database refused it.
+pub fn insert(tx: &mut Tx<'_>, contexts: &[NewContext]) -> Result<(), StoreError> {
+    tx.send_rows(
+        "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, created_at, \
+         updated_at) VALUES {rows: id, id, id, text, text, text, text, int, int}",
+        &[],
+        contexts,
+        |new| {
+            let context = &new.context;
+            params![
+                &context.id,
+                &new.run_id,
+                &context.task_id,
+                &new.org_id,
+                &context.key,
+                &context.value,
+                "[]",
+                &context.created_at,
+                &context.created_at,
+            ]
+        },
+    )
+}
+
+/// The latest value of each key in some runs. Runs without any are left out.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn insert_context(
+pub fn contexts_of_runs(
     tx: &mut Tx<'_>,
-    run_id: RunId,
-    org_id: &str,
-    context: &Context,
-) -> Result<(), StoreError> {
-    tx.send(
-        "INSERT INTO run_data (id, run_id, task_id, org_id, key, value, tags, created_at, \
-         updated_at) VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $7)",
-        &[
-            &context.id,
-            &run_id,
-            &context.task_id,
-            &org_id,
-            &context.key,
-            &context.value,
-            &context.created_at,
-        ],
+    ids: &[RunId],
+) -> Result<BTreeMap<RunId, BTreeMap<String, Context>>, StoreError> {
+    let rows = tx.query_list(
+        "SELECT id, task_id, key, value, created_at, run_id FROM run_data \
+         WHERE run_id IN ({list}) ORDER BY run_id, id",
+        &[],
+        ids,
     )?;
-    Ok(())
+    let mut found = BTreeMap::<RunId, BTreeMap<String, Context>>::new();
+    for row in &rows {
+        let context = context(row)?;
+        let of_run = found.entry(row.get(5)?).or_default();
+        of_run.insert(context.key.clone(), context);
+    }
+    Ok(found)
 }
 
 /// The latest value of each key in a run.

@@ -1,12 +1,17 @@
 //! Stored versions of job definitions.
 
+use std::collections::BTreeMap;
+
 use colony_core::id::DefinitionId;
+use colony_core::plan::Plan;
 use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::list::{self, Column, Kind, ListError, ListQuery, Listing, Page};
+use crate::params;
 use crate::row::Row;
 use crate::tx::Tx;
+use crate::value::Json;
 
 /// One stored version of a job's YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +91,7 @@ impl DefinitionRow {
 
     /// Requests of one organization and type queue under this key.
     pub fn schedule_key(&self) -> String {
-        format!("{}/{}", self.org_id, self.job_type)
+        schedule_key(&self.org_id, &self.job_type)
     }
 }
 
@@ -108,7 +113,7 @@ pub fn lock_newest_definition(
     row.as_ref().map(DefinitionRow::from_row).transpose()
 }
 
-/// Stores a new version and retires the one it replaces.
+/// Stores a new version with its control flow, and retires the one it replaces.
 ///
 /// # Errors
 ///
@@ -116,6 +121,7 @@ pub fn lock_newest_definition(
 pub fn insert_definition(
     tx: &mut Tx<'_>,
     new: &DefinitionRow,
+    plan: &Plan,
     replaces: Option<DefinitionId>,
 ) -> Result<(), StoreError> {
     if let Some(old) = replaces {
@@ -125,8 +131,8 @@ pub fn insert_definition(
         )?;
     }
     let sql = format!(
-        "INSERT INTO definitions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-         $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+        "INSERT INTO definitions ({COLUMNS}, plan) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
     );
     tx.execute(
         &sql,
@@ -151,9 +157,90 @@ pub fn insert_definition(
             &new.disabled,
             &new.created_at,
             &new.updated_at,
+            &Json(plan),
         ],
     )?;
     Ok(())
+}
+
+/// The control flow of a version as it was understood when it was saved; none of one that was saved
+/// by a program that did not store it, or that is not there.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_plan(tx: &mut Tx<'_>, id: DefinitionId) -> Result<Option<Plan>, StoreError> {
+    let row = tx.query_opt("SELECT plan FROM definitions WHERE id = $1", &[&id])?;
+    let plan = row
+        .map(|row| row.get::<Option<Json<Plan>>>(0))
+        .transpose()?;
+    Ok(plan.flatten().map(|json| json.0))
+}
+
+/// What may change of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags {
+    /// Runs at once.
+    pub max_concurrency: u32,
+    /// The newest version of its type.
+    pub active: bool,
+    /// Gone from lists and from look-up by type.
+    pub deleted: bool,
+    /// Not scheduled.
+    pub disabled: bool,
+}
+
+/// The flags of versions as they are now. Unknown ones are left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn flags_of(
+    tx: &mut Tx<'_>,
+    ids: &[DefinitionId],
+) -> Result<BTreeMap<DefinitionId, Flags>, StoreError> {
+    let sql = "SELECT id, max_concurrency, active, deleted, disabled FROM definitions \
+               WHERE id IN ({list})";
+    let rows = tx.query_list(sql, &[], ids)?;
+    rows.iter()
+        .map(|row| {
+            let flags = Flags {
+                max_concurrency: row.get(1)?,
+                active: row.get(2)?,
+                deleted: row.get(3)?,
+                disabled: row.get(4)?,
+            };
+            Ok((row.get(0)?, flags))
+        })
+        .collect()
+}
+
+/// The newest undeleted versions of some types (organization and name), by schedule key.
+///
+/// # Errors
+///
+/// The database's.
+pub fn newest_versions(
+    tx: &mut Tx<'_>,
+    types: &[(String, String)],
+) -> Result<BTreeMap<String, DefinitionId>, StoreError> {
+    let rows = tx.query_rows(
+        "WITH wanted (org_id, job_type) AS (VALUES {rows: text, text}) \
+         SELECT definitions.org_id, definitions.job_type, definitions.id FROM wanted \
+         JOIN definitions ON definitions.org_id = wanted.org_id \
+         AND definitions.job_type = wanted.job_type AND active AND NOT deleted",
+        &[],
+        types,
+        |(org_id, job_type)| params![org_id, job_type],
+    )?;
+    rows.iter()
+        .map(|row| Ok((schedule_key(row.get(0)?, row.get(1)?), row.get(2)?)))
+        .collect()
+}
+
+/// Requests of one organization and type queue under this key.
+pub fn schedule_key(org_id: &str, job_type: &str) -> String {
+    format!("{org_id}/{job_type}")
 }
 
 /// The definition of that id, whatever its owner and version.

@@ -90,17 +90,15 @@ pub struct TaskExecutionRow {
 pub fn find_execution(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<ExecutionRow>, StoreError> {
     let row = tx.query_opt(
         "SELECT org_id, request_id, definition_id, job_state, current_task, verdict, created_at, \
-         completed_at, updated_at, retried FROM job_runs JOIN runs ON runs.id = job_runs.run_id \
-         WHERE run_id = $1",
+         completed_at, updated_at, retried FROM runs WHERE id = $1 AND request_id IS NOT NULL",
         &[&run_id],
     )?;
     let Some(row) = row else { return Ok(None) };
     let tasks = tx.query(
-        "SELECT task_id, task_type, task_order, method, allow_failure, state, exit_code, \
-         error_code, error_message, failed_command, retries, reused, ant_id, ant_host, warnings, \
-         job_tasks.started_at, ended_at, updated_at, old_status, old_error_code \
-         FROM job_tasks JOIN tasks ON tasks.id = job_tasks.task_id \
-         WHERE job_tasks.run_id = $1 ORDER BY seq, task_order",
+        "SELECT id, job_task, task_order, method, allow_failure, job_state, exit_code, \
+         error_code, error_message, failed_command, retry_count, reused, ant_id, ant_host, \
+         warnings, started_at, completed_at, updated_at, old_status, old_error_code \
+         FROM tasks WHERE run_id = $1 AND job_task IS NOT NULL ORDER BY seq, task_order",
         &[&run_id],
     )?;
     Ok(Some(ExecutionRow {
@@ -154,32 +152,4 @@ pub struct ReportDetails {
     pub warnings: Vec<String>,
     /// Stdout of `script` items.
     pub stdout: Vec<String>,
-}
-
-/// Stores them.
-///
-/// # Errors
-///
-/// The database's.
-pub fn set_report_details(
-    tx: &mut Tx<'_>,
-    run_id: RunId,
-    task_id: TaskId,
-    details: &ReportDetails,
-) -> Result<(), StoreError> {
-    if *details == ReportDetails::default() {
-        return Ok(());
-    }
-    tx.send(
-        "UPDATE job_tasks SET failed_command = $3, warnings = $4, stdout = $5 \
-         WHERE run_id = $1 AND task_id = $2",
-        &[
-            &run_id,
-            &task_id,
-            &details.failed_command,
-            &Json(&details.warnings),
-            &Json(&details.stdout),
-        ],
-    )?;
-    Ok(())
 }

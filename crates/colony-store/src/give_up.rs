@@ -89,10 +89,11 @@ fn end_request(
     )?;
     // One that has ended is not to be launched, whatever its row says.
     tx.send(
-        "UPDATE requests SET eligible = FALSE WHERE id = $1 AND eligible",
+        "UPDATE requests SET eligible = FALSE, unserved = NULL \
+         WHERE id = $1 AND (eligible OR unserved IS NOT NULL)",
         &[&id],
     )?;
-    timer::clear(tx, id.uuid())
+    timer::clear(tx, &[id.uuid()])
 }
 
 /// Ends a run of a job FAILED, and its request with it: its tasks are over, nothing of it waits,
@@ -112,8 +113,8 @@ pub fn give_up_run(
     empty_queues(tx, run_id)?;
     end_tasks(tx, run_id, error, now)?;
     end_run(tx, run_id, error, now)?;
-    timer::clear(tx, run_id.uuid())?;
-    let sql = "SELECT request_id FROM job_runs WHERE run_id = $1";
+    timer::clear(tx, &[run_id.uuid()])?;
+    let sql = "SELECT request_id FROM runs WHERE id = $1 AND request_id IS NOT NULL";
     // Without its row the run is known to its request only. Rare, so it may read the whole table.
     let by_run = "SELECT id FROM requests WHERE run_id = $1 AND ended_at IS NULL";
     let request = match tx.query_opt(sql, &[&run_id])? {
@@ -126,7 +127,7 @@ pub fn give_up_run(
     tx.send(
         "UPDATE slots SET taken = taken - 1 WHERE taken > 0 AND schedule_key = \
          (SELECT schedule_key FROM requests WHERE id = $2 AND ended_at IS NULL \
-         AND NOT EXISTS (SELECT 1 FROM job_runs WHERE run_id = $1))",
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE id = $1 AND request_id IS NOT NULL))",
         &[&run_id, &request],
     )?;
     if let Some(id) = request {
@@ -172,16 +173,10 @@ fn take_leases(
         .collect()
 }
 
+/// By the tasks' ids alone: whatever their rows say may be wrong. Rare, so it may read the whole
+/// queue.
 fn empty_queues(tx: &mut Tx<'_>, run_id: RunId) -> Result<(), StoreError> {
-    tx.send(
-        "DELETE FROM ready_tasks WHERE task_id IN (SELECT id FROM tasks WHERE run_id = $1)",
-        &[&run_id],
-    )?;
-    tx.send(
-        "DELETE FROM offers WHERE (org_id, type, rank, task_id) IN \
-         (SELECT org_id, type, priority, id FROM tasks WHERE run_id = $1)",
-        &[&run_id],
-    )
+    tx.send("DELETE FROM queue WHERE run_id = $1", &[&run_id])
 }
 
 fn end_tasks(
@@ -197,17 +192,19 @@ fn end_tasks(
         &[&run_id, &error_json(Some(error)), &now],
     )?;
     tx.send(
-        "UPDATE tasks SET waiting = NULL WHERE run_id = $1 AND waiting IS NOT NULL",
+        "UPDATE tasks SET waiting = NULL, queue_key = NULL WHERE run_id = $1 \
+         AND (waiting IS NOT NULL OR queue_key IS NOT NULL)",
         &[&run_id],
     )?;
     tx.send(
-        "UPDATE job_tasks SET state = 'FAILED', error_code = $2, error_message = $3, \
-         ended_at = $4 WHERE run_id = $1 AND state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
+        "UPDATE tasks SET job_state = 'FAILED', error_code = $2, error_message = $3, \
+         completed_at = $4 WHERE run_id = $1 AND job_task IS NOT NULL \
+         AND job_state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
         &[&run_id, &error.code, &error.message, &now],
     )?;
     tx.send(
-        "UPDATE job_tasks SET deadline_at = NULL, stop = NULL, control = NULL, warnings = NULL \
-         WHERE run_id = $1",
+        "UPDATE tasks SET deadline_at = NULL, stop = NULL, control = NULL, warnings = NULL \
+         WHERE run_id = $1 AND job_task IS NOT NULL",
         &[&run_id],
     )
 }
@@ -220,7 +217,7 @@ fn end_run(
 ) -> Result<(), StoreError> {
     tx.send(
         "UPDATE slots SET taken = taken - 1 WHERE taken > 0 AND schedule_key = \
-         (SELECT schedule_key FROM job_runs WHERE run_id = $1 AND occupies_slot)",
+         (SELECT schedule_key FROM runs WHERE id = $1 AND occupies_slot AND request_id IS NOT NULL)",
         &[&run_id],
     )?;
     tx.send(
@@ -236,9 +233,9 @@ fn end_run(
         error: Some(error.clone()),
     };
     tx.send(
-        "UPDATE job_runs SET phase = 'ended', job_state = 'FAILED', occupies_slot = FALSE, \
-         deadline_at = NULL, current_task = NULL, verdict = $2 WHERE run_id = $1 \
-         AND (phase <> 'ended' OR job_state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED'))",
+        "UPDATE runs SET phase = 'ended', job_state = 'FAILED', occupies_slot = FALSE, \
+         deadline_at = NULL, current_task = NULL, verdict = $2 \
+         WHERE id = $1 AND request_id IS NOT NULL AND (phase <> 'ended' OR job_state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED'))",
         &[&run_id, &Json(&verdict)],
     )
 }
@@ -255,10 +252,9 @@ pub fn give_up_task(
     error: &JobError,
     now: Timestamp,
 ) -> Result<GivenUp, StoreError> {
-    let of_job = "SELECT run_id FROM leases WHERE task_id = $1 \
-                  UNION SELECT run_id FROM ready_tasks WHERE task_id = $1 \
-                  UNION SELECT job_runs.run_id FROM tasks \
-                  JOIN job_runs ON job_runs.run_id = tasks.run_id WHERE tasks.id = $1";
+    let of_job = "SELECT run_id FROM leases WHERE task_id = $1 AND of_job \
+                  UNION SELECT run_id FROM queue WHERE task_id = $1 AND timeout_ms IS NOT NULL \
+                  UNION SELECT run_id FROM tasks WHERE id = $1 AND job_task IS NOT NULL";
     let given_up = match tx.query(of_job, &[&id])?.first() {
         Some(row) => Some(give_up_run(tx, row.get(0)?, error, now)?),
         None => None,
@@ -289,14 +285,8 @@ pub fn give_up_task(
 /// Takes a task out of every queue, by its id alone: whatever its row says may be wrong. Rare, so
 /// it may read whole tables.
 fn drop_places(tx: &mut Tx<'_>, id: TaskId) -> Result<(), StoreError> {
-    for table in [
-        "offers",
-        "delayed_tasks",
-        "ready_tasks",
-        "worker_leases",
-        "leases",
-    ] {
+    for table in ["queue", "leases"] {
         tx.send(&format!("DELETE FROM {table} WHERE task_id = $1"), &[&id])?;
     }
-    Ok(())
+    timer::clear(tx, &[id.uuid()])
 }

@@ -1,4 +1,4 @@
-//! The ledger as the Runs API sees it: runs, tasks, run data, and the queue of workers.
+//! The ledger as the Runs API sees it: runs, tasks and run data.
 //!
 //! Verbs take many rows at once, since on PostgreSQL a statement costs a round trip and on SQLite
 //! a parse. What is decided about those rows is the engine's business. Verbs that lock rows take
@@ -8,9 +8,7 @@ pub mod count;
 pub mod data;
 pub mod idempotency;
 pub mod key;
-pub mod lease;
 pub mod list;
-pub mod offer;
 mod row;
 pub mod run;
 pub mod task;

@@ -213,6 +213,40 @@ impl Tx<'_> {
     }
 }
 
+/// The text that gives columns of many rows new values: the key first among the parameters, then the
+/// columns, each with its type, `name: type`.
+pub(crate) fn update_text(dialect: Dialect, table: &str, key: &str, columns: &[&str]) -> String {
+    let name = |column: &'_ str| column.split(':').next().unwrap_or(column).to_owned();
+    let names: Vec<String> = columns.iter().map(|column| name(column)).collect();
+    let key_name = name(key);
+    match dialect {
+        Dialect::Sqlite => {
+            let set = names.iter().zip(2..);
+            let set: Vec<String> = set.map(|(name, n)| format!("{name} = ${n}")).collect();
+            format!(
+                "UPDATE {table} SET {} WHERE {key_name} = $1",
+                set.join(", ")
+            )
+        }
+        Dialect::Postgres => {
+            let types = std::iter::once(key).chain(columns.iter().copied());
+            let types = types.filter_map(|column| Some(column.split_once(':')?.1.trim()));
+            let types: Vec<&str> = types.collect();
+            let set: Vec<String> = names
+                .iter()
+                .map(|name| format!("{name} = new.{name}"))
+                .collect();
+            format!(
+                "WITH new ({key_name}, {}) AS (VALUES {{rows: {}}}) UPDATE {table} SET {} FROM new \
+                 WHERE {table}.{key_name} = new.{key_name}",
+                names.join(", "),
+                types.join(", "),
+                set.join(", ")
+            )
+        }
+    }
+}
+
 /// Rows as columns.
 fn transpose<'r, R, const N: usize>(
     rows: &'r [R],

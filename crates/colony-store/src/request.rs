@@ -2,19 +2,21 @@
 
 mod change;
 
+use std::collections::BTreeMap;
+
 use colony_core::id::{DefinitionId, RequestId, RunId};
 use colony_core::state::JobState;
 use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::list::{self, Column, Kind, ListError, ListQuery, Listing, Page};
+use crate::params;
 use crate::row::Row;
-use crate::timer::{self, Timer, TimerKind};
 use crate::tx::Tx;
 
 pub use change::{
-    Requeue, end_request, request_awaits_approval, request_due, request_launched, request_waits,
-    requeue_request, restart_request,
+    Ended, RequestChange, Requeue, change_requests, reconsider, requests_due, restart_request,
+    serve_requests, unserved_keys,
 };
 
 /// A stored request.
@@ -87,7 +89,7 @@ pub struct RequestRow {
 }
 
 /// Columns of [`RequestRow`], in order.
-const COLUMNS: &str = "id, org_id, user_id, parent_id, schedule_key, definition_id, job_type, \
+pub(crate) const COLUMNS: &str = "id, org_id, user_id, parent_id, schedule_key, definition_id, job_type, \
     job_version, job_state, job_priority, user_key, description, platform, job_group, timeout_ms, \
     schedule_attempts, retried, paused_count, cron_triggered, hard_restart, cascade_cancel, \
     error_code, error_message, current_task, run_id, last_run_id, params, quick_search, \
@@ -132,80 +134,117 @@ impl RequestRow {
     }
 }
 
-/// What became of a submission.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Submitted {
-    /// Stored.
-    Stored,
-    /// Not stored: an unfinished request holds its `user_key`.
-    KeyTaken {
-        /// That request.
-        by: RequestId,
-    },
+/// A request to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRequest {
+    /// The request as it will be.
+    pub row: RequestRow,
+    /// It is due and waits for the scheduler.
+    pub eligible: bool,
+    /// The queue that no ant serves and that it waits for.
+    pub unserved: Option<String>,
 }
 
-/// Stores a new PENDING request; one that is not due yet gets a timer.
+/// Stores new requests.
+///
+/// # Errors
+///
+/// The database refused it; an unfinished request may hold the same `user_key`.
+pub fn insert_requests(tx: &mut Tx<'_>, requests: &[NewRequest]) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO requests ({COLUMNS}, eligible, unserved) VALUES {{rows: id, text, text, id, \
+         text, id, text, text, text, int, text, text, text, text, int, int, int, int, bool, bool, \
+         bool, text, text, text, id, id, text, text, int, int, int, int, bool, text}}"
+    );
+    tx.send_rows(&sql, &[], requests, |new| {
+        let row = &new.row;
+        params![
+            &row.id,
+            &row.org_id,
+            &row.user_id,
+            &row.parent_id,
+            &row.schedule_key,
+            &row.definition_id,
+            &row.job_type,
+            &row.job_version,
+            &row.job_state,
+            &row.job_priority,
+            &row.user_key,
+            &row.description,
+            &row.platform,
+            &row.job_group,
+            &row.timeout_ms,
+            &row.schedule_attempts,
+            &row.retried,
+            &row.paused_count,
+            &row.cron_triggered,
+            &row.hard_restart,
+            &row.cascade_cancel,
+            &row.error_code,
+            &row.error_message,
+            &row.current_task,
+            &row.run_id,
+            &row.last_run_id,
+            &row.params,
+            &row.quick_search,
+            &row.scheduled_at,
+            &row.created_at,
+            &row.updated_at,
+            &row.ended_at,
+            &new.eligible,
+            &new.unserved,
+        ]
+    })
+}
+
+/// The unfinished requests that hold some keys of users.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn submit_request(tx: &mut Tx<'_>, new: &RequestRow) -> Result<Submitted, StoreError> {
-    let eligible = new.scheduled_at <= new.created_at;
-    let sql = format!(
-        "INSERT INTO requests ({COLUMNS}, eligible) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
-         $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, \
-         $28, $29, $30, $31, $32, $33) ON CONFLICT DO NOTHING"
-    );
-    let inserted = tx.execute(
-        &sql,
-        &[
-            &new.id,
-            &new.org_id,
-            &new.user_id,
-            &new.parent_id,
-            &new.schedule_key,
-            &new.definition_id,
-            &new.job_type,
-            &new.job_version,
-            &new.job_state,
-            &new.job_priority,
-            &new.user_key,
-            &new.description,
-            &new.platform,
-            &new.job_group,
-            &new.timeout_ms,
-            &new.schedule_attempts,
-            &new.retried,
-            &new.paused_count,
-            &new.cron_triggered,
-            &new.hard_restart,
-            &new.cascade_cancel,
-            &new.error_code,
-            &new.error_message,
-            &new.current_task,
-            &new.run_id,
-            &new.last_run_id,
-            &new.params,
-            &new.quick_search,
-            &new.scheduled_at,
-            &new.created_at,
-            &new.updated_at,
-            &new.ended_at,
-            &eligible,
-        ],
-    )?;
-    if inserted == 0 {
-        let sql = "SELECT id FROM requests WHERE user_key = $1";
-        let holder = tx.query_one(sql, &[&new.user_key])?;
-        return Ok(Submitted::KeyTaken { by: holder.get(0)? });
-    }
-    if !eligible {
-        timer::set(
-            tx,
-            &Timer::request(TimerKind::RequestDue, new.id, new.scheduled_at),
-        )?;
-    }
-    Ok(Submitted::Stored)
+pub fn holders_of_keys(
+    tx: &mut Tx<'_>,
+    keys: &[String],
+) -> Result<BTreeMap<String, RequestId>, StoreError> {
+    let sql = "SELECT user_key, id FROM requests WHERE user_key IN ({list})";
+    let rows = tx.query_list(sql, &[], keys)?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
+}
+
+/// Requests by id; one whose row makes no sense has the reason instead.
+pub type LoadedRequests = BTreeMap<RequestId, Result<RequestRow, StoreError>>;
+
+/// Loads requests. Unknown ones are left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_requests(tx: &mut Tx<'_>, ids: &[RequestId]) -> Result<LoadedRequests, StoreError> {
+    load(tx, ids, "")
+}
+
+/// As [`find_requests`], locked until the end of the transaction, in the order of their ids.
+///
+/// # Errors
+///
+/// The database's.
+pub fn lock_requests(tx: &mut Tx<'_>, ids: &[RequestId]) -> Result<LoadedRequests, StoreError> {
+    let lock = tx.for_update();
+    load(tx, ids, lock)
+}
+
+fn load(tx: &mut Tx<'_>, ids: &[RequestId], lock: &str) -> Result<LoadedRequests, StoreError> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    let sql = format!("SELECT {COLUMNS} FROM requests WHERE id IN ({{list}}) ORDER BY id{lock}");
+    let rows = tx.query_list(&sql, &[], &ids)?;
+    let loaded = rows
+        .iter()
+        .map(|row| Ok((row.get(0)?, RequestRow::from_row(row))));
+    loaded.collect()
 }
 
 /// The request of that id.

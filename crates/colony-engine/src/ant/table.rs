@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use colony_core::id::{AttemptRef, RequestId};
+use colony_core::id::{AttemptRef, RequestId, RunId};
 use colony_core::method::Method;
+use colony_core::queue_key;
 use colony_wire::{Hello, Order, QueenMessage};
 use tokio::sync::mpsc;
 
@@ -17,11 +18,22 @@ pub(super) struct Session {
     /// some stay.
     pub(super) early_stops: BTreeMap<AttemptRef, String>,
     pub(super) embedded: bool,
+    /// Places that are kept for tasks about to be leased.
+    pub(super) kept: u32,
+}
+
+impl Session {
+    /// Keeps one place of the room that there is.
+    fn keep(&mut self, room: AntRoom) -> AntRoom {
+        self.kept += 1;
+        AntRoom { free: 1, ..room }
+    }
 }
 
 /// An attempt that is with an ant, or about to be.
 pub(super) struct Assigned {
     request_id: RequestId,
+    run_id: RunId,
     /// Its order was sent: a stop may follow.
     started: bool,
     /// Why it is not to start at all.
@@ -54,14 +66,12 @@ pub(crate) struct AntRoom {
 }
 
 impl AntRoom {
-    /// Whether the ant may take from a queue of ready tasks.
-    pub(crate) fn serves(&self, queue: &str) -> bool {
-        let (method, tags) = queue.split_once('|').unwrap_or((queue, ""));
-        self.methods.iter().any(|own| own.as_str() == method)
-            && tags
-                .split(',')
-                .filter(|tag| !tag.is_empty())
-                .all(|tag| self.has_tag(tag))
+    /// Whether the ant may take from a queue.
+    pub(crate) fn serves(&self, key: &str) -> bool {
+        let Some((method, mut tags)) = queue_key::needs(key) else {
+            return false;
+        };
+        self.methods.iter().any(|own| own.as_str() == method) && tags.all(|tag| self.has_tag(tag))
     }
 
     /// An ant with the tag `*` takes tasks with any.
@@ -102,17 +112,73 @@ impl Ants {
             .collect()
     }
 
-    /// Notes that an attempt is with an ant, and sends it the message. False when it is gone.
-    pub(crate) fn assign(&self, holder: &str, attempt: AttemptRef, request_id: RequestId) -> bool {
+    /// Keeps all room that there is for tasks about to be leased.
+    pub(crate) fn keep_all(&self) -> Vec<AntRoom> {
+        let mut sessions = self.lock();
+        let rooms = sessions.iter_mut().filter_map(|(ant_id, session)| {
+            let room = room(ant_id, session);
+            session.kept += room.free;
+            (room.free > 0).then_some(room)
+        });
+        rooms.collect()
+    }
+
+    /// Keeps a place at an ant that serves a queue, if there is one.
+    pub(crate) fn keep_one(&self, key: &str) -> Option<AntRoom> {
+        let mut sessions = self.lock();
+        sessions.iter_mut().find_map(|(ant_id, session)| {
+            let room = room(ant_id, session);
+            (room.free > 0 && room.serves(key)).then(|| session.keep(room))
+        })
+    }
+
+    /// An attempt has ended: its place is kept for the next one. Gives the place and the attempt's run.
+    pub(crate) fn trade(
+        &self,
+        ant_id: &str,
+        attempt: AttemptRef,
+    ) -> (Option<AntRoom>, Option<RunId>) {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(ant_id) else {
+            return (None, None);
+        };
+        let assigned = session.running.remove(&attempt);
+        let room = room(ant_id, session);
+        let place = (room.free > 0).then(|| session.keep(room));
+        (place, assigned.map(|assigned| assigned.run_id))
+    }
+
+    /// Places that were kept are free again. True when there were any.
+    pub(crate) fn free(&self, places: Vec<(String, u32)>) -> bool {
+        let mut sessions = self.lock();
+        let mut freed = false;
+        for (ant_id, count) in places {
+            if let Some(session) = sessions.get_mut(&ant_id) {
+                session.kept = session.kept.saturating_sub(count);
+                freed |= count > 0;
+            }
+        }
+        freed
+    }
+
+    /// Notes that an attempt is with an ant, in a place that was kept for it. False when it is gone.
+    pub(crate) fn assign(
+        &self,
+        holder: &str,
+        attempt: AttemptRef,
+        (request_id, run_id): (RequestId, RunId),
+    ) -> bool {
         let mut sessions = self.lock();
         let Some(session) = sessions.get_mut(holder) else {
             return false;
         };
         let assigned = Assigned {
             request_id,
+            run_id,
             started: false,
             stop: session.early_stops.remove(&attempt),
         };
+        session.kept = session.kept.saturating_sub(1);
         session.running.insert(attempt, assigned);
         true
     }
@@ -162,11 +228,11 @@ impl Ants {
         let _ = session.to_ant.try_send(cancel);
     }
 
-    /// The attempt is no longer with the ant. Gives the request that it was part of.
-    pub(crate) fn release(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
+    /// The attempt is no longer with the ant. Gives the request and run that it was part of.
+    pub(crate) fn release(&self, holder: &str, attempt: AttemptRef) -> Option<(RequestId, RunId)> {
         let mut sessions = self.lock();
-        let released = sessions.get_mut(holder)?.running.remove(&attempt);
-        released.map(|assigned| assigned.request_id)
+        let released = sessions.get_mut(holder)?.running.remove(&attempt)?;
+        Some((released.request_id, released.run_id))
     }
 
     pub(super) fn request_of(&self, holder: &str, attempt: AttemptRef) -> Option<RequestId> {
@@ -195,6 +261,7 @@ impl Ants {
 
 fn room(ant_id: &str, session: &Session) -> AntRoom {
     let running = u32::try_from(session.running.len()).unwrap_or(u32::MAX);
+    let taken = running.saturating_add(session.kept);
     let capacity = session.hello.capacity;
     AntRoom {
         ant_id: ant_id.to_owned(),
@@ -202,7 +269,7 @@ fn room(ant_id: &str, session: &Session) -> AntRoom {
         methods: session.hello.methods.clone(),
         tags: session.hello.tags.clone(),
         capacity,
-        free: capacity.saturating_sub(running),
+        free: capacity.saturating_sub(taken),
     }
 }
 

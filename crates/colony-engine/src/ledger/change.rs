@@ -91,12 +91,9 @@ fn change_task(work: &mut Work, item: &ChangeTask, now: Timestamp) -> Result<Tas
     Ok(entry.task.row.clone())
 }
 
-/// With a lease: only under the current one. What a job owns goes to the engine (`job_task`).
+/// With a lease: only under the current one. What a job owns goes to the decision of its run.
 fn check_lease(entry: &Entry, item: &ChangeTask) -> Result<(), LedgerError> {
-    let current = entry.task.lease.as_ref().map(|lease| AttemptRef {
-        task_id: lease.task_id,
-        epoch: lease.epoch,
-    });
+    let current = entry.task.lease.as_ref().map(|lease| lease.attempt);
     let row = || Box::new(entry.task.row.clone());
     if entry.task.is_job_task {
         return match (item.lease, &item.change) {

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use colony_core::id::{AttemptRef, TaskId, TokenId};
+use colony_core::queue_key;
 use colony_core::time::Timestamp;
-use colony_store::ledger::TaskRow;
-use colony_store::ledger::offer::{self, Offer};
-use colony_store::ledger::task::WorkerLease;
+use colony_store::lease::{self, Holder, Lease};
+use colony_store::ledger::{TaskRow, task};
+use colony_store::queue::{self, QueuedTask};
 use colony_store::{StoreError, Tx};
 
-use super::job_task::{self, ClaimedJobTask};
+use crate::effects::Effects;
+use crate::runs::{Claims, Ground, WorkerClaim, lease_to_worker};
 
-/// The most tasks that are taken out of one queue in one transaction. More would make others wait
+/// The most tasks that are taken out of one key in one transaction. More would make others wait
 /// for it; no claim may ask for more.
 const FRONT_MAX: u32 = 1024;
 
@@ -42,8 +44,8 @@ pub struct ClaimedTask {
     pub row: TaskRow,
     /// When the lease ends unless it is renewed. Its number is the task's epoch.
     pub expires_at: Timestamp,
-    /// Set for the task of a job.
-    pub(super) job: Option<ClaimedJobTask>,
+    /// It is a task of a job.
+    pub(super) of_job: bool,
 }
 
 impl ClaimedTask {
@@ -64,175 +66,228 @@ pub(super) struct Share {
     pub(super) look_again: bool,
 }
 
-/// A queue: organization and type.
-pub(super) type Queue = (String, String);
-
 impl Claim {
-    /// The queues that it looks into.
-    pub(super) fn queues(&self) -> impl Iterator<Item = Queue> + '_ {
-        (self.kinds.iter()).map(|kind| (self.org_id.clone(), kind.clone()))
+    /// The keys that it looks under.
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> + '_ {
+        (self.kinds.iter()).map(|kind| queue_key::worker(&self.org_id, kind))
     }
 }
 
-/// Gives the first tasks of the queues to the claims, in the order of the claims.
+/// Gives the first tasks of the queue to the claims, in the order of the claims.
 pub(super) fn claim_tasks(
     tx: &mut Tx<'_>,
+    ground: &Ground,
     claims: &[&Claim],
     now: Timestamp,
-) -> Result<Vec<Share>, StoreError> {
+) -> Result<(Vec<Share>, Effects), StoreError> {
+    let mut effects = Effects::default();
     loop {
-        if let Some(shares) = claim_first(tx, claims, now)? {
-            return Ok(shares);
+        if let Some(shares) = claim_first(tx, ground, claims, now, &mut effects)? {
+            return Ok((shares, effects));
         }
     }
 }
+
+type Chosen = BTreeMap<TaskId, (usize, QueuedTask)>;
 
 /// None when there were only stale places, which are gone now: what is behind them may be for
 /// these claims.
 fn claim_first(
     tx: &mut Tx<'_>,
+    ground: &Ground,
     claims: &[&Claim],
     now: Timestamp,
+    effects: &mut Effects,
 ) -> Result<Option<Vec<Share>>, StoreError> {
     let mut fronts = fronts(tx, claims)?;
-    let mut chosen: BTreeMap<TaskId, (usize, Offer)> = BTreeMap::new();
+    let (jobs, programs) = choose(&mut fronts, claims);
+    let mut shares: Vec<Share> = (claims.iter())
+        .map(|claim| Share {
+            tasks: Vec::new(),
+            look_again: claim.keys().any(|key| fronts[&key].may_have_more),
+        })
+        .collect();
+    let stale = claim_of_programs(tx, claims, programs, &mut shares, now)?
+        | claim_of_jobs(tx, ground, claims, jobs, &mut shares, (now, &mut *effects))?;
+    if stale && shares.iter().all(|share| share.tasks.is_empty()) {
+        return Ok(None);
+    }
+    for share in &mut shares {
+        share.look_again = share.tasks.is_empty() && (share.look_again || stale);
+        (share.tasks).sort_by_key(|task| (task.row.priority, task.row.id));
+    }
+    Ok(Some(shares))
+}
+
+/// What each claim is to get: tasks of jobs, and tasks of programs.
+fn choose(fronts: &mut BTreeMap<String, Front>, claims: &[&Claim]) -> (Chosen, Chosen) {
+    let mut chosen = Chosen::new();
     for (index, claim) in claims.iter().enumerate() {
-        if !chosen.is_empty() && is_cut_short(&fronts, claim) {
+        if !chosen.is_empty() && is_cut_short(fronts, claim) {
             continue;
         }
         for _ in 0..claim.limit {
-            let Some(offer) = take_first(&mut fronts, claim) else {
+            let Some(task) = take_first(fronts, claim) else {
                 break;
             };
-            chosen.insert(offer.task_id, (index, offer));
+            chosen.insert(task.task_id, (index, task));
         }
     }
-    let mut claimed: Vec<Share> = (claims.iter())
-        .map(|claim| Share {
-            tasks: Vec::new(),
-            look_again: claim.queues().any(|queue| fronts[&queue].may_have_more),
-        })
-        .collect();
-    let mut left = Vec::new();
-    let mut jobs = job_task::lock_chosen(tx, &mut chosen, &mut left)?;
-    let ids: Vec<TaskId> = chosen.keys().copied().collect();
-    let (mut taken, mut leases) = (Vec::new(), Vec::new());
-    let started = match ids.is_empty() {
-        true => Vec::new(),
-        false => offer::start_tasks(tx, &ids, now)?,
-    };
-    for row in started {
-        let Some((index, offer)) = chosen.remove(&row.id) else {
-            continue;
-        };
-        let claim = claims[index];
-        let expires_at = now.after(claim.lease);
-        let job = match jobs.remove(&row.id).zip(offer.timeout_ms) {
-            Some(task) => Some(job_task::lease(tx, claim, &row, task, now)?),
-            None => {
-                leases.push(worker_lease(claim, &row, now));
-                None
-            }
-        };
-        taken.push(offer);
-        claimed[index].tasks.push(ClaimedTask {
-            row,
-            expires_at,
-            job,
-        });
-        claimed[index].look_again = false;
-    }
-    left.extend(chosen.into_values().map(|(_, offer)| offer));
-    let stale = drop_stale(tx, left)?;
-    if stale && taken.is_empty() {
-        return Ok(None);
-    }
-    offer::delete_offers(tx, &taken)?;
-    offer::insert_leases(tx, &leases)?;
-    for share in &mut claimed {
-        share.look_again |= stale && share.tasks.is_empty();
-    }
-    for share in &mut claimed {
-        (share.tasks).sort_by_key(|task| (task.row.priority, task.row.id));
-    }
-    Ok(Some(claimed))
+    (chosen.into_iter()).partition(|(_, (_, task))| task.timeout_ms.is_some())
 }
 
-/// Places in queues that no task waits in would be chosen again and again. True when there were
-/// any.
-fn drop_stale(tx: &mut Tx<'_>, left: Vec<Offer>) -> Result<bool, StoreError> {
+/// True when there were stale places.
+fn claim_of_programs(
+    tx: &mut Tx<'_>,
+    claims: &[&Claim],
+    mut chosen: Chosen,
+    shares: &mut [Share],
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if chosen.is_empty() {
+        return Ok(false);
+    }
+    let ids: Vec<TaskId> = chosen.keys().copied().collect();
+    let (mut taken, mut leases) = (Vec::new(), Vec::new());
+    for row in task::start_tasks(tx, &ids, now)? {
+        let Some((index, place)) = chosen.remove(&row.id) else {
+            continue;
+        };
+        let lease = lease_of(claims[index], &row, now);
+        taken.push(place);
+        shares[index].tasks.push(ClaimedTask {
+            row,
+            expires_at: lease.expires_at,
+            of_job: false,
+        });
+        leases.push(lease);
+    }
+    queue::remove(tx, &taken)?;
+    lease::insert(tx, &leases)?;
+    let left = chosen.into_values().map(|(_, place)| place);
+    drop_stale(tx, left.collect())
+}
+
+fn lease_of(claim: &Claim, row: &TaskRow, now: Timestamp) -> Lease {
+    Lease {
+        attempt: AttemptRef {
+            task_id: row.id,
+            epoch: row.epoch,
+        },
+        run_id: row.run_id,
+        org_id: row.org_id.clone(),
+        of_job: false,
+        holder: Holder::worker(&claim.worker_id),
+        started_at: now,
+        expires_at: now.after(claim.lease),
+        deadline_at: None,
+        stop: false,
+    }
+}
+
+/// True when there were stale places.
+fn claim_of_jobs(
+    tx: &mut Tx<'_>,
+    ground: &Ground,
+    claims: &[&Claim],
+    chosen: Chosen,
+    shares: &mut [Share],
+    (now, effects): (Timestamp, &mut Effects),
+) -> Result<bool, StoreError> {
+    let wanted: Vec<WorkerClaim> = (chosen.values())
+        .map(|(index, place)| WorkerClaim {
+            place: place.clone(),
+            worker_id: claims[*index].worker_id.clone(),
+            expires_at: now.after(claims[*index].lease),
+        })
+        .collect();
+    let claimed: Claims = lease_to_worker(tx, ground, &wanted, now)?;
+    effects.extend(claimed.effects);
+    if !claimed.leases.is_empty() {
+        let ids: Vec<TaskId> = claimed.leases.keys().copied().collect();
+        let mut rows = task::find_tasks(tx, &ids)?;
+        for (id, lease) in claimed.leases {
+            if let Some((row, (index, _))) = rows.remove(&id).zip(chosen.get(&id)) {
+                shares[*index].tasks.push(ClaimedTask {
+                    row,
+                    expires_at: lease.expires_at,
+                    of_job: true,
+                });
+            }
+        }
+    }
+    forget(tx, &claimed.stale)
+}
+
+/// Places that no task waits in would be chosen again and again. True when there were any.
+fn drop_stale(tx: &mut Tx<'_>, mut left: Vec<QueuedTask>) -> Result<bool, StoreError> {
     if left.is_empty() {
         return Ok(false);
     }
-    let stale = offer::stale(tx, left)?;
-    for offer in &stale {
-        tracing::error!(task.id = %offer.task_id, "dropped an offer: its task does not wait for it");
+    let ids: Vec<TaskId> = left.iter().map(|task| task.task_id).collect();
+    let waiting = task::waiting_tasks(tx, &ids)?;
+    left.retain(|task| !waiting.contains(&task.task_id));
+    forget(tx, &left)
+}
+
+fn forget(tx: &mut Tx<'_>, stale: &[QueuedTask]) -> Result<bool, StoreError> {
+    for place in stale {
+        tracing::error!(task.id = %place.task_id, "dropped from the queue: it does not wait");
     }
-    offer::delete_offers(tx, &stale)?;
+    queue::remove(tx, stale)?;
     Ok(!stale.is_empty())
 }
 
 /// The task that a claim would get first.
-pub(super) fn first_offer(tx: &mut Tx<'_>, claim: &Claim) -> Result<Option<TaskId>, StoreError> {
+pub(super) fn first_waiting(tx: &mut Tx<'_>, claim: &Claim) -> Result<Option<TaskId>, StoreError> {
     let mut fronts = fronts(tx, &[claim])?;
-    Ok(take_first(&mut fronts, claim).map(|offer| offer.task_id))
+    Ok(take_first(&mut fronts, claim).map(|task| task.task_id))
 }
 
-fn worker_lease(claim: &Claim, row: &TaskRow, now: Timestamp) -> WorkerLease {
-    WorkerLease {
-        task_id: row.id,
-        org_id: row.org_id.clone(),
-        epoch: row.epoch,
-        holder: claim.worker_id.clone(),
-        started_at: now,
-        expires_at: now.after(claim.lease),
-    }
-}
-
-/// The first tasks of a queue.
+/// The first tasks under a key.
 struct Front {
-    offers: VecDeque<Offer>,
+    tasks: VecDeque<QueuedTask>,
     /// Only so many were looked at as one transaction takes.
     may_have_more: bool,
 }
 
-/// The front of each queue, as far as all claims together may need it.
-fn fronts(tx: &mut Tx<'_>, claims: &[&Claim]) -> Result<BTreeMap<Queue, Front>, StoreError> {
-    let mut demand: BTreeMap<Queue, u32> = BTreeMap::new();
+/// The front of each key, as far as all claims together may need it.
+fn fronts(tx: &mut Tx<'_>, claims: &[&Claim]) -> Result<BTreeMap<String, Front>, StoreError> {
+    let mut demand: BTreeMap<String, u32> = BTreeMap::new();
     for claim in claims {
-        for queue in claim.queues() {
-            let limit = demand.entry(queue).or_default();
+        for key in claim.keys() {
+            let limit = demand.entry(key).or_default();
             *limit = limit.saturating_add(claim.limit);
         }
     }
     let mut fronts = BTreeMap::new();
-    for (queue, wanted) in demand {
-        let offers = offer::front(tx, &queue.0, &queue.1, wanted.min(FRONT_MAX))?;
+    for (key, wanted) in demand {
+        let tasks = queue::front(tx, &key, wanted.min(FRONT_MAX))?;
         let front = Front {
-            may_have_more: wanted > FRONT_MAX && offers.len() >= FRONT_MAX as usize,
-            offers: offers.into(),
+            may_have_more: wanted > FRONT_MAX && tasks.len() >= FRONT_MAX as usize,
+            tasks: tasks.into(),
         };
-        fronts.insert(queue, front);
+        fronts.insert(key, front);
     }
     Ok(fronts)
 }
 
 /// Whether a claim would get less than it wants, but not in the next transaction.
-fn is_cut_short(fronts: &BTreeMap<Queue, Front>, claim: &Claim) -> bool {
-    let queues = || claim.queues().filter_map(|queue| fronts.get(&queue));
-    let left: usize = queues().map(|front| front.offers.len()).sum();
-    left < claim.limit as usize && queues().any(|front| front.may_have_more)
+fn is_cut_short(fronts: &BTreeMap<String, Front>, claim: &Claim) -> bool {
+    let keys = || claim.keys().filter_map(|key| fronts.get(&key));
+    let left: usize = keys().map(|front| front.tasks.len()).sum();
+    left < claim.limit as usize && keys().any(|front| front.may_have_more)
 }
 
-/// The first offer among the queues of a claim.
-fn take_first(fronts: &mut BTreeMap<Queue, Front>, claim: &Claim) -> Option<Offer> {
-    let place = |queue: &Queue| {
-        let first = fronts.get(queue)?.offers.front()?;
+/// The first task under the keys of a claim.
+fn take_first(fronts: &mut BTreeMap<String, Front>, claim: &Claim) -> Option<QueuedTask> {
+    let place = |key: &String| {
+        let first = fronts.get(key)?.tasks.front()?;
         Some((first.rank, first.task_id))
     };
-    let queue = (claim.queues())
-        .filter_map(|queue| Some((place(&queue)?, queue)))
+    let key = (claim.keys())
+        .filter_map(|key| Some((place(&key)?, key)))
         .min()?
         .1;
-    fronts.get_mut(&queue)?.offers.pop_front()
+    fronts.get_mut(&key)?.tasks.pop_front()
 }

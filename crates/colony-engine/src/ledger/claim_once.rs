@@ -12,7 +12,8 @@ use super::claim::{Claim, ClaimedTask, Share, claim_tasks};
 use super::command::{KEPT, OnceKey, now_minus};
 use super::desk::{Answer, Claimed, Wish};
 use super::error::LedgerError;
-use super::job_task::ClaimedJobTask;
+use crate::effects::Effects;
+use crate::runs::Ground;
 
 /// Makes the answer to a claim: status and body.
 type Render = dyn Fn(Vec<ClaimedTask>) -> (u16, String) + Send + Sync;
@@ -34,8 +35,6 @@ pub(super) struct Given {
     pub(super) answer: Claimed,
     /// The tasks that it got now.
     pub(super) rows: Vec<TaskRow>,
-    /// Those of them that are tasks of jobs.
-    pub(super) jobs: Vec<ClaimedJobTask>,
     /// When the first of their leases ends.
     pub(super) expires_at: Option<Timestamp>,
     /// It got nothing because of the claims before it.
@@ -47,7 +46,6 @@ impl Given {
         Self {
             answer,
             rows: Vec::new(),
-            jobs: Vec::new(),
             expires_at: None,
             look_again,
         }
@@ -55,11 +53,6 @@ impl Given {
 
     fn share(share: Share, once: Option<&OnceClaim>) -> Self {
         let rows = share.tasks.iter().map(|task| task.row.clone()).collect();
-        let jobs = share
-            .tasks
-            .iter()
-            .filter_map(|task| task.job.clone())
-            .collect();
         let expires_at = share.tasks.iter().map(|task| task.expires_at).min();
         let answer = match once {
             Some(once) if expires_at.is_some() => Answer::Stored((once.render)(share.tasks)),
@@ -68,7 +61,6 @@ impl Given {
         Self {
             answer: Ok(answer),
             rows,
-            jobs,
             expires_at,
             look_again: share.look_again,
         }
@@ -84,9 +76,10 @@ impl Given {
 /// as its claim gets nothing.
 pub(super) fn claim_group(
     tx: &mut Tx<'_>,
+    ground: &Ground,
     wishes: &[Wish],
     now: Timestamp,
-) -> Result<Vec<Given>, StoreError> {
+) -> Result<(Vec<Given>, Effects), StoreError> {
     let mut given: Vec<Option<Given>> = Vec::with_capacity(wishes.len());
     let revoked = revoked_keys(tx, wishes, now)?;
     for wish in wishes {
@@ -105,11 +98,11 @@ pub(super) fn claim_group(
             .filter(|(_, given)| given.is_none())
     };
     let claims: Vec<&Claim> = open().map(|(wish, _)| wish.claim.as_ref()).collect();
-    let mut shares = match claims.as_slice() {
-        [] => Vec::new(),
-        claims => claim_tasks(tx, claims, now)?,
-    }
-    .into_iter();
+    let (shares, effects) = match claims.as_slice() {
+        [] => (Vec::new(), Effects::default()),
+        claims => claim_tasks(tx, ground, claims, now)?,
+    };
+    let mut shares = shares.into_iter();
     let mut result = Vec::with_capacity(wishes.len());
     for (wish, given) in wishes.iter().zip(given) {
         result.push(match given {
@@ -122,7 +115,7 @@ pub(super) fn claim_group(
             }
         });
     }
-    Ok(result)
+    Ok((result, effects))
 }
 
 /// Keys of claims that have waited, and are over. Claims that have just come were let in just now.

@@ -16,11 +16,11 @@ use super::data::{WriteData, write_data};
 use super::desk::{Answer, Wish};
 use super::error::LedgerError;
 use super::handle::Ledger;
-use super::job_task;
 use super::lane::Outs;
 use super::release::{Heartbeat, HeldLease, renew};
-use crate::action::Actions;
+use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::runs;
 
 /// A change that a POST asks for.
 #[derive(Debug, Clone)]
@@ -97,7 +97,8 @@ impl Ledger {
     ) -> Result<(u16, String), LedgerError> {
         let (now, ids) = (self.now(), self.ids());
         let run_id = RunId::new(ids.next_uuid());
-        let jobs = self.jobs().cloned();
+        let engine = self.engine().clone();
+        let seed = engine.seed();
         let (command, render) = (Arc::new(command), Arc::new(render));
         let (wanted, key, shown) = (Arc::clone(&command), once.clone(), Arc::clone(&render));
         let done = self
@@ -109,7 +110,7 @@ impl Ledger {
                 if let Some(stored) = stored {
                     return Ok((None, answer_of(stored, &once)?));
                 }
-                let mut actions = Actions::default();
+                let mut effects = Effects::default();
                 let outcome = match &*command {
                     Command::CreateRun(new) => {
                         Outcome::Run(one(create_runs(tx, &[new.clone().row(run_id, now)]))?)
@@ -124,14 +125,14 @@ impl Ledger {
                         Outcome::Data(one(write_data(tx, &[new.clone().row(id, now)]))?)
                     }
                     Command::Report(items) => {
-                        let reported = report(tx, jobs.as_ref(), items, now, &mut actions)?;
+                        let reported = report(tx, &engine, items, (now, seed), &mut effects)?;
                         Outcome::Reported(reported)
                     }
                     Command::Heartbeat(beat) => Outcome::Leases(renew(tx, beat, now)?),
                 };
                 let answer = render(&outcome);
                 idempotency::store(tx, org_id, key, i64::from(answer.0), &answer.1)?;
-                Ok((Some((outcome, actions)), answer))
+                Ok((Some((outcome, effects)), answer))
             })
             .await;
         let done = match (done, &*wanted) {
@@ -142,11 +143,9 @@ impl Ledger {
             }
             (done, _) => done?,
         };
-        if let Some((outcome, actions)) = done.0 {
+        if let Some((outcome, effects)) = done.0 {
             self.signal(&outcome);
-            if let Some(engine) = self.jobs() {
-                actions.carry_out(engine);
-            }
+            effects.carry_out(self.engine());
         }
         Ok(done.1)
     }
@@ -224,13 +223,13 @@ pub(super) fn now_minus(now: Timestamp, duration: std::time::Duration) -> Timest
     Timestamp::from_millis(now.as_millis() - millis)
 }
 
-/// Changes tasks; those of jobs go to the engine.
+/// Changes tasks; those of jobs go to the decision of their run.
 fn report(
     tx: &mut Tx<'_>,
-    jobs: Option<&Engine>,
+    engine: &Engine,
     items: &[ChangeTask],
-    now: Timestamp,
-    actions: &mut Actions,
+    (now, seed): (Timestamp, u64),
+    effects: &mut Effects,
 ) -> Result<Changed, LedgerError> {
     let changes = Changes {
         items: Arc::new(items.to_vec()),
@@ -238,12 +237,11 @@ fn report(
     };
     let mut changed = one(change_tasks(tx, &[changes]))?;
     for (result, item) in changed.iter_mut().zip(items) {
-        if let (Err(LedgerError::OwnedByJob(_)), Some(engine)) = (&*result, jobs) {
-            *result = match job_task::change(tx, engine, item, now, actions) {
-                // What it has changed so far must not be stored.
-                Err(error @ (LedgerError::Store(_) | LedgerError::Engine(_))) => return Err(error),
-                changed => changed,
-            };
+        if let Err(LedgerError::OwnedByJob(_)) = result {
+            let change = runs::Change { item: item.clone() };
+            let (row, more) = engine.perform_in(tx, change, (now, seed))?;
+            *result = row;
+            effects.extend(more);
         }
     }
     Ok(changed)

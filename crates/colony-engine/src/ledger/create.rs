@@ -7,11 +7,11 @@ use colony_core::id::{Epoch, RunId, TaskId};
 use colony_core::ledger::Marks;
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
-use colony_store::ledger::offer::{self, Offer};
 use colony_store::ledger::run::{self, Growth, RunOwner};
 use colony_store::ledger::task::{self, NewTask};
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
-use colony_store::{StoreError, Tx};
+use colony_store::timer::{self, Timer};
+use colony_store::{StoreError, Tx, queue};
 
 use super::error::{LedgerError, Missing};
 use super::lane::Outs;
@@ -189,7 +189,7 @@ fn check(
 fn store(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<BTreeSet<TaskId>, StoreError> {
     let stored: BTreeSet<TaskId> = task::insert_tasks(tx, tasks)?.into_iter().collect();
     let mut growth = BTreeMap::<RunId, Growth>::new();
-    let (mut offers, mut delayed) = (Vec::new(), Vec::new());
+    let (mut queued, mut timers) = (Vec::new(), Vec::new());
     let mut now = Timestamp::default();
     for NewTask { row, .. } in tasks {
         if !stored.contains(&row.id) {
@@ -198,13 +198,13 @@ fn store(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<BTreeSet<TaskId>, StoreEr
         growth.entry(row.run_id).or_default().total += 1;
         now = now.max(row.created_at);
         match row.waiting {
-            Some(Waiting::Offered) => offers.push(Offer::of(row)),
-            Some(Waiting::Delayed(due_at)) => delayed.push((due_at, row.id)),
+            Some(Waiting::Offered) => queued.push(row.place()),
+            Some(Waiting::Delayed(due_at)) => timers.push(Timer::offer(row.id, due_at)),
             None => {}
         }
     }
-    offer::insert_offers(tx, &offers)?;
-    offer::insert_delayed(tx, &delayed)?;
+    queue::insert(tx, &queued)?;
+    timer::set(tx, &timers)?;
     run::grow_runs(tx, &growth, now)?;
     Ok(stored)
 }

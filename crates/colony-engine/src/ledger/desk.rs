@@ -9,18 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use colony_core::id::TaskId;
-use colony_core::time::Clock;
-use colony_store::{Store, StoreError};
+use colony_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::claim::{Claim, ClaimedTask, Queue, first_offer};
+use super::claim::{Claim, ClaimedTask, first_waiting};
 use super::claim_once::{Given, OnceClaim, claim_group};
 use super::error::LedgerError;
-use super::job_task;
 use super::release::give_back;
 use super::signals::{Signals, lock};
-use super::upkeep::give_up_task;
 use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -75,23 +72,27 @@ impl Wish {
 }
 
 /// A claim at the desk.
-pub(super) struct Pending {
+pub(crate) struct Pending {
     wish: Wish,
     reply: oneshot::Sender<Claimed>,
 }
 
 /// What the desk hears.
-pub(super) enum Message {
+pub(crate) enum Message {
     Claim(Pending),
-    Ready(Queue),
+    /// A task waits under that key.
+    Ready(String),
 }
+
+/// What a desk is to hear.
+pub(crate) type DeskMessages = mpsc::UnboundedReceiver<Message>;
 
 /// Tells the desk that tasks are ready. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct DeskBell {
+pub(crate) struct DeskBell {
     sender: mpsc::UnboundedSender<Message>,
-    /// How many claims look into each queue.
-    wanted: Arc<Mutex<HashMap<Queue, usize>>>,
+    /// How many claims look under each key.
+    wanted: Arc<Mutex<HashMap<String, usize>>>,
     /// Why the last look failed, if it did because of the database.
     trouble: Trouble,
 }
@@ -99,7 +100,7 @@ pub(super) struct DeskBell {
 type Trouble = Arc<Mutex<Option<Arc<StoreError>>>>;
 
 impl DeskBell {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Message>) {
+    pub(crate) fn new() -> (Self, DeskMessages) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (wanted, trouble) = (Arc::default(), Arc::default());
         let bell = Self {
@@ -110,16 +111,16 @@ impl DeskBell {
         (bell, receiver)
     }
 
-    /// A task is ready. Costs little when nobody waits for it.
-    pub(super) fn ring(&self, org_id: &str, kind: &str) {
+    /// A task is ready under a key. Costs little when nobody waits.
+    pub(super) fn ring(&self, key: impl FnOnce() -> String) {
         let wanted = lock(&self.wanted);
         if wanted.is_empty() {
             return;
         }
-        let queue = (org_id.to_owned(), kind.to_owned());
-        if wanted.contains_key(&queue) {
+        let key = key();
+        if wanted.contains_key(&key) {
             // The desk ends only with the ledger.
-            let _ = self.sender.send(Message::Ready(queue));
+            let _ = self.sender.send(Message::Ready(key));
         }
     }
 
@@ -156,13 +157,11 @@ impl DeskBell {
 
 /// The desk itself.
 pub(super) struct Desk {
-    store: Store,
-    clock: Arc<dyn Clock>,
+    engine: Engine,
     signals: Signals,
-    jobs: Option<Engine>,
-    receiver: mpsc::UnboundedReceiver<Message>,
+    receiver: DeskMessages,
     waiting: BTreeMap<u64, Pending>,
-    by_queue: HashMap<Queue, BTreeSet<u64>>,
+    by_key: HashMap<String, BTreeSet<u64>>,
     next: u64,
     /// Claims whose look failed because of the database, and when they look again.
     again: Option<(Instant, BTreeSet<u64>)>,
@@ -170,21 +169,13 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        signals: Signals,
-        jobs: Option<Engine>,
-        receiver: mpsc::UnboundedReceiver<Message>,
-    ) -> Self {
+    pub(super) fn new(engine: Engine, signals: Signals, receiver: DeskMessages) -> Self {
         Self {
-            store,
-            clock,
+            engine,
             signals,
-            jobs,
             receiver,
             waiting: BTreeMap::new(),
-            by_queue: HashMap::new(),
+            by_key: HashMap::new(),
             next: 0,
             again: None,
             backoff: Backoff::new("desk"),
@@ -226,7 +217,7 @@ impl Desk {
     fn quiet_patience(&self) -> Duration {
         if self.waiting.is_empty() {
             Duration::MAX
-        } else if self.store.is_exclusive() {
+        } else if self.engine.store.is_exclusive() {
             SWEEP
         } else {
             LOOK_AGAIN
@@ -249,8 +240,8 @@ impl Desk {
             Message::Claim(pending) => {
                 due.insert(self.admit(pending));
             }
-            Message::Ready(queue) => {
-                due.extend(self.by_queue.get(&queue).into_iter().flatten());
+            Message::Ready(key) => {
+                due.extend(self.by_key.get(&key).into_iter().flatten());
             }
         }
     }
@@ -265,7 +256,7 @@ impl Desk {
         for number in gone {
             self.dismiss(number);
         }
-        if self.store.is_exclusive() {
+        if self.engine.store.is_exclusive() {
             BTreeSet::new()
         } else {
             self.waiting.keys().copied().collect()
@@ -277,9 +268,9 @@ impl Desk {
         let number = self.next;
         self.next += 1;
         let mut wanted = lock(&self.signals.bell.wanted);
-        for queue in pending.wish.claim.queues() {
-            *wanted.entry(queue.clone()).or_default() += 1;
-            self.by_queue.entry(queue).or_default().insert(number);
+        for key in pending.wish.claim.keys() {
+            *wanted.entry(key.clone()).or_default() += 1;
+            self.by_key.entry(key).or_default().insert(number);
         }
         drop(wanted);
         self.waiting.insert(number, pending);
@@ -289,17 +280,17 @@ impl Desk {
     fn dismiss(&mut self, number: u64) -> Option<Pending> {
         let pending = self.waiting.remove(&number)?;
         let mut wanted = lock(&self.signals.bell.wanted);
-        for queue in pending.wish.claim.queues() {
-            if let Some(count) = wanted.get_mut(&queue) {
+        for key in pending.wish.claim.keys() {
+            if let Some(count) = wanted.get_mut(&key) {
                 *count -= 1;
                 if *count == 0 {
-                    wanted.remove(&queue);
+                    wanted.remove(&key);
                 }
             }
-            if let Some(numbers) = self.by_queue.get_mut(&queue) {
+            if let Some(numbers) = self.by_key.get_mut(&key) {
                 numbers.remove(&number);
                 if numbers.is_empty() {
-                    self.by_queue.remove(&queue);
+                    self.by_key.remove(&key);
                 }
             }
         }
@@ -321,15 +312,17 @@ impl Desk {
         if group.is_empty() {
             return Vec::new();
         }
-        let now = self.clock.now();
+        let now = self.engine.now();
         let wishes: Vec<Wish> = group.iter().map(|(_, wish)| wish.clone()).collect();
-        let claimed: Result<_, StoreError> = (self.store)
-            .write(move |tx| claim_group(tx, &wishes, now))
+        let ground = Arc::clone(&self.engine.ground);
+        let claimed: Result<_, StoreError> = (self.engine.store)
+            .write(move |tx| claim_group(tx, &ground, &wishes, now))
             .await;
         match claimed {
-            Ok(claimed) => {
+            Ok((claimed, effects)) => {
                 self.backoff.reset();
                 *lock(&self.signals.bell.trouble) = None;
+                effects.carry_out(&self.engine);
                 self.hand_out(&group, claimed).await
             }
             Err(error) if error.is_about_rows() => {
@@ -374,22 +367,25 @@ impl Desk {
     /// Serves one claim. On failure tells which task it would have got.
     async fn claim_alone(&self, wish: &Wish) -> Result<Vec<Given>, (Option<TaskId>, StoreError)> {
         let first: Arc<Mutex<Option<TaskId>>> = Arc::default();
-        let (inside, wish, now) = (Arc::clone(&first), wish.clone(), self.clock.now());
-        let claimed = self.store.write(move |tx| {
-            *lock(&inside) = first_offer(tx, &wish.claim)?;
-            let claimed = claim_group(tx, std::slice::from_ref(&wish), now)?;
+        let (inside, wish, now) = (Arc::clone(&first), wish.clone(), self.engine.now());
+        let ground = Arc::clone(&self.engine.ground);
+        let claimed = self.engine.store.write(move |tx| {
+            *lock(&inside) = first_waiting(tx, &wish.claim)?;
+            let claimed = claim_group(tx, &ground, std::slice::from_ref(&wish), now)?;
             tx.settle()?;
             Ok(claimed)
         });
-        let claimed = claimed.await;
-        claimed.map_err(|error| (*lock(&first), error))
+        match claimed.await {
+            Ok((claimed, effects)) => {
+                effects.carry_out(&self.engine);
+                Ok(claimed)
+            }
+            Err(error) => Err((*lock(&first), error)),
+        }
     }
 
     async fn give_up(&self, id: TaskId, cause: StoreError) -> Result<(), EngineError> {
-        match &self.jobs {
-            Some(engine) => engine.give_up(Subject::Task(id), &cause.into()).await,
-            None => Ok(give_up_task(&self.store, id, &cause, self.clock.now()).await?),
-        }
+        self.engine.give_up(Subject::Task(id), &cause.into()).await
     }
 
     async fn hand_out(&mut self, group: &[(u64, Wish)], claimed: Vec<Given>) -> Vec<u64> {
@@ -411,10 +407,7 @@ impl Desk {
                 continue;
             };
             if let Some(expires_at) = given.expires_at {
-                self.signals.alarm.set(expires_at);
-            }
-            if let Some(engine) = &self.jobs {
-                given.jobs.iter().for_each(|job| job.announce(engine));
+                self.signals.due_at(expires_at);
             }
             // An answer that is stored is there for the caller who asks again, and so are its
             // tasks; others go back.
@@ -431,14 +424,17 @@ impl Desk {
 
     /// Puts tasks back that were claimed for someone who has gone.
     async fn give_back(&self, tasks: Vec<ClaimedTask>) {
-        let (jobs, tasks): (Vec<_>, Vec<_>) =
-            tasks.into_iter().partition(|task| task.job.is_some());
+        let (jobs, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.of_job);
         if !tasks.is_empty() {
-            give_back(&self.store, &self.signals, tasks, self.clock.now()).await;
+            give_back(&self.engine, &self.signals, tasks).await;
         }
-        if let Some(engine) = &self.jobs {
-            let attempts: Vec<_> = jobs.iter().map(ClaimedTask::attempt).collect();
-            job_task::give_back(engine, &attempts).await;
+        for task in jobs {
+            let attempt = task.attempt();
+            let given = self.engine.give_back(attempt, None, "its worker went away");
+            if let Err(error) = given.await {
+                // Its lease runs out.
+                tracing::warn!(task.id = %attempt.task_id, "failed to give a task back: {error}");
+            }
         }
     }
 

@@ -105,7 +105,7 @@ impl LedgerError {
         }
     }
 
-    pub(super) fn missing(what: Missing) -> Self {
+    pub(crate) fn missing(what: Missing) -> Self {
         Self::Missing { what, item: 0 }
     }
 }

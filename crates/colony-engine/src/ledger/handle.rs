@@ -21,9 +21,9 @@ use super::keys::KeyCache;
 use super::lane::Lane;
 use super::release::{Heartbeat, HeldLease, renew};
 use super::signals::Signals;
-use super::upkeep::{self, Alarm, Following};
 use crate::engine::Engine;
-use crate::jump::Follower;
+use crate::isolate::Subject;
+use crate::runs;
 
 /// How often a wait for a task's end looks at the row without being told: another queen of the
 /// same database may have changed it.
@@ -36,12 +36,9 @@ pub struct Ledger {
 }
 
 struct Inner {
-    store: Store,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdSource>,
+    engine: Engine,
     signals: Signals,
     keys: KeyCache,
-    jobs: Option<Engine>,
     runs: Lane<RunRow, RunRow>,
     tasks: Lane<NewTasks, Vec<CreatedTask>>,
     changes: Lane<Changes, Changed>,
@@ -52,49 +49,29 @@ struct Inner {
 impl Ledger {
     /// Starts a ledger without jobs on the current runtime.
     pub fn start(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
-        Self::start_with(store, clock, ids, None)
+        let engine = Engine::of_ledger(store, clock, ids);
+        let loops = engine.start_for_programs();
+        Self::with(&engine, loops)
     }
 
     /// Starts the ledger of an engine on the current runtime: workers may claim job tasks, and
     /// whoever follows a job's run is told what the engine does.
     pub fn of_engine(engine: &Engine) -> Self {
-        let (clock, ids) = (Arc::clone(&engine.clock), Arc::clone(&engine.ids));
-        let ledger = Self::start_with(engine.store.clone(), clock, ids, Some(engine.clone()));
-        engine.serve_ledger(ledger.signals().clone());
-        ledger
+        Self::with(engine, JoinSet::new())
     }
 
-    fn start_with(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn IdSource>,
-        jobs: Option<Engine>,
-    ) -> Self {
-        let (bell, receiver) = DeskBell::new();
-        let signals = Signals::new(bell, Alarm::new());
-        let mut loops = JoinSet::new();
-        let desk = Desk::new(
-            store.clone(),
-            Arc::clone(&clock),
-            signals.clone(),
-            jobs.clone(),
-            receiver,
-        );
-        loops.spawn(desk.run());
-        let following = match &jobs {
-            Some(engine) => Following::Engine(engine.clone()),
-            None => Following::Alone(Follower::new(
-                store.clone(),
-                Arc::clone(&clock),
-                Arc::clone(&ids),
-            )),
+    fn with(engine: &Engine, mut loops: JoinSet<()>) -> Self {
+        let (signals, messages) = match engine.take_desk_messages() {
+            Some(messages) => (engine.signals.clone(), messages),
+            // A second one, as tests have, looks at the rows now and then.
+            None => {
+                let (bell, messages) = DeskBell::new();
+                (engine.signals.with_bell(bell), messages)
+            }
         };
-        loops.spawn(upkeep::run(
-            store.clone(),
-            Arc::clone(&clock),
-            signals.clone(),
-            following,
-        ));
+        let desk = Desk::new(engine.clone(), signals.clone(), messages);
+        loops.spawn(desk.run());
+        let store = &engine.store;
         let created = signals.clone();
         let tasks = Lane::start(
             store.clone(),
@@ -118,10 +95,7 @@ impl Ledger {
                 data: Lane::start(store.clone(), write_data, |_| 1, |_| {}),
                 tasks,
                 changes,
-                jobs,
-                store,
-                clock,
-                ids,
+                engine: engine.clone(),
                 signals,
                 keys: KeyCache::default(),
                 _loops: loops,
@@ -244,11 +218,6 @@ impl Ledger {
     /// The database's.
     pub async fn change_tasks(&self, items: Vec<ChangeTask>) -> Result<Changed, LedgerError> {
         let now = self.now();
-        // Those under a lease that prove to be job tasks go to the engine afterwards.
-        let leased: Vec<Option<ChangeTask>> = match &self.inner.jobs {
-            Some(_) => items.iter().map(under_lease).collect(),
-            None => Vec::new(),
-        };
         let items = Arc::new(items);
         let together = Arc::clone(&items);
         let together = Changes {
@@ -259,20 +228,30 @@ impl Ledger {
             Err(error) if error.is_about_rows() => self.change_each(&items, now).await,
             changed => changed?,
         };
-        if let Some(engine) = &self.inner.jobs {
-            for (result, item) in changed.iter_mut().zip(leased) {
-                if let (Err(LedgerError::OwnedByJob(_)), Some(item)) = (&*result, item) {
-                    *result = engine.change_job_task(item, now).await;
-                    if let Err(error) = result
-                        && error.is_unavailable()
-                    {
-                        // The caller asks again for all of them.
-                        return Err(std::mem::replace(error, LedgerError::Closed));
-                    }
-                }
+        for (result, item) in changed.iter_mut().zip(items.iter()) {
+            if let (Err(LedgerError::OwnedByJob(_)), Some(_)) = (&*result, item.lease) {
+                *result = self.change_job_task(item.clone()).await?;
             }
         }
         Ok(changed)
+    }
+
+    /// Changes a job task for the holder of its lease. A job whose task cannot be changed, whoever asks,
+    /// ends.
+    async fn change_job_task(
+        &self,
+        item: ChangeTask,
+    ) -> Result<Result<TaskRow, LedgerError>, LedgerError> {
+        let (engine, id) = (self.engine(), item.id);
+        match engine.perform(runs::Change { item }).await {
+            Ok(changed) => Ok(changed),
+            Err(error) if error.is_about_rows() => {
+                engine.give_up(Subject::Task(id), &error).await?;
+                Ok(Err(error.into()))
+            }
+            // The caller asks again for all of them.
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Changes each task alone, so that one that cannot be changed fails alone.
@@ -383,25 +362,25 @@ impl Ledger {
             .await
     }
 
-    pub(super) fn jobs(&self) -> Option<&Engine> {
-        self.inner.jobs.as_ref()
+    pub(super) fn engine(&self) -> &Engine {
+        &self.inner.engine
     }
 
     /// The database, for what has no use-case: health.
     pub fn store(&self) -> &Store {
-        &self.inner.store
+        &self.inner.engine.store
     }
 
     pub(super) fn ids(&self) -> Arc<dyn IdSource> {
-        Arc::clone(&self.inner.ids)
+        Arc::clone(&self.inner.engine.ids)
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.inner.clock)
+        Arc::clone(&self.inner.engine.clock)
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        self.inner.engine.now()
     }
 
     pub(super) fn signals(&self) -> &Signals {
@@ -411,8 +390,4 @@ impl Ledger {
     pub(super) fn keys(&self) -> &KeyCache {
         &self.inner.keys
     }
-}
-
-fn under_lease(item: &ChangeTask) -> Option<ChangeTask> {
-    item.lease.is_some().then(|| item.clone())
 }

@@ -1,22 +1,23 @@
 //! Leases after the claim: renewing, giving back, and what happens when they run out.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colony_core::id::{AttemptRef, TaskId};
 use colony_core::state::TaskStatus;
 use colony_core::time::Timestamp;
-use colony_store::ledger::{TaskRow, Waiting, lease, offer};
-use colony_store::{Store, StoreError, Tx};
+use colony_store::lease::{self, Held, HolderKind};
+use colony_store::ledger::{TaskRow, Waiting, task};
+use colony_store::timer::{self, Timer};
+use colony_store::{StoreError, Tx};
 use serde_json::json;
 
 use super::claim::ClaimedTask;
-use super::job_task;
 use super::signals::Signals;
 use super::work::{Entry, Work};
-
-/// The most leases that are ended in one transaction.
-const EXPIRED_MAX: u32 = 256;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::isolate::Subject;
 
 /// A worker renews leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,37 +52,29 @@ pub(super) fn renew(
     let mut wanted = beat.leases.clone();
     wanted.sort_unstable();
     wanted.dedup();
-    let renewed: BTreeSet<AttemptRef> = lease::renew(tx, &beat.org_id, &wanted, expires_at)?
-        .into_iter()
-        .collect();
+    let who = (HolderKind::Worker, Some(&*beat.org_id));
+    let held = lease::renew(tx, who, &wanted, expires_at)?.into_iter();
+    let held: BTreeMap<AttemptRef, Held> = held.map(|held| (held.attempt, held)).collect();
     let ids: Vec<TaskId> = wanted.iter().map(|attempt| attempt.task_id).collect();
-    let states = lease::states_of(tx, &beat.org_id, &ids)?;
-    let mut leases = Vec::with_capacity(beat.leases.len());
-    for attempt in &beat.leases {
-        let current = renewed.contains(attempt);
-        let mut held = HeldLease {
+    let states = task::states_of(tx, &beat.org_id, &ids)?;
+    let answer = |attempt: &AttemptRef| {
+        let current = held.get(attempt);
+        HeldLease {
             attempt: *attempt,
-            expires_at: current.then_some(expires_at),
+            expires_at: current.map(|held| held.expires_at),
             status: states.get(&attempt.task_id).copied(),
-            stop: !current,
-        };
-        if !current && held.status == Some(TaskStatus::Running) {
-            job_task::renew(tx, &beat.org_id, &mut held, expires_at)?;
+            stop: current.is_none_or(|held| held.stop),
         }
-        leases.push(held);
-    }
-    Ok(leases)
+    };
+    Ok(beat.leases.iter().map(answer).collect())
 }
 
 /// Puts tasks back that were claimed for someone who has gone.
-pub(super) async fn give_back(
-    store: &Store,
-    signals: &Signals,
-    tasks: Vec<ClaimedTask>,
-    now: Timestamp,
-) {
+pub(super) async fn give_back(engine: &Engine, signals: &Signals, tasks: Vec<ClaimedTask>) {
+    let now = engine.now();
     let attempts: Vec<AttemptRef> = tasks.iter().map(ClaimedTask::attempt).collect();
-    let rows = store
+    let rows = engine
+        .store
         .write(move |tx| {
             let ids: Vec<TaskId> = attempts.iter().map(|attempt| attempt.task_id).collect();
             let mut work = Work::lock(tx, &ids)?;
@@ -101,7 +94,7 @@ pub(super) async fn give_back(
 }
 
 fn give_back_one(entry: &mut Entry, attempt: AttemptRef, now: Timestamp) {
-    let held = (entry.task.lease.as_ref()).is_some_and(|lease| lease.epoch == attempt.epoch);
+    let held = (entry.task.lease.as_ref()).is_some_and(|lease| lease.attempt == attempt);
     if held {
         entry.end_lease("given_back", "", now);
         entry.set_status(TaskStatus::Queued, now);
@@ -110,66 +103,65 @@ fn give_back_one(entry: &mut Entry, attempt: AttemptRef, now: Timestamp) {
     }
 }
 
-/// What one round of upkeep did.
-pub(super) struct Round {
-    /// The tasks that changed.
-    pub(super) rows: Vec<TaskRow>,
-    /// When the next round is due.
-    pub(super) next_due: Option<Timestamp>,
+/// Ends leases of programs' tasks that ran out, and offers tasks whose delay is over. One for which
+/// that cannot be done ends with the reason.
+pub(crate) async fn tend(
+    engine: &Engine,
+    ids: Vec<TaskId>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let all = ids.clone();
+    let together = engine.store.write(move |tx| tend_all(tx, &all, now)).await;
+    match together {
+        Ok(rows) => engine.signals.tasks_changed(rows.iter()),
+        Err(error) if error.is_about_rows() => {
+            for id in ids {
+                tend_one(engine, id, now).await?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
-/// Ends leases that ran out, and offers tasks whose delay is over.
-pub(super) fn upkeep(tx: &mut Tx<'_>, now: Timestamp) -> Result<Round, StoreError> {
-    let ids = due(tx, now)?;
-    let rows = upkeep_of(tx, &ids, now)?;
-    let next_due = lease::next_due(tx)?;
-    Ok(Round { rows, next_due })
-}
-
-/// Tasks whose lease ran out or whose delay is over.
-pub(super) fn due(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-    let mut ids = lease::expired(tx, now, EXPIRED_MAX)?;
-    ids.extend(offer::due_tasks(tx, now, EXPIRED_MAX)?);
-    Ok(ids)
+async fn tend_one(engine: &Engine, id: TaskId, now: Timestamp) -> Result<(), EngineError> {
+    match engine.store.write(move |tx| tend_all(tx, &[id], now)).await {
+        Ok(rows) => engine.signals.tasks_changed(rows.iter()),
+        Err(error) if error.is_about_rows() => {
+            engine.give_up(Subject::Task(id), &error.into()).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// Does for these tasks what is due. Leases and delays of tasks that are not there are dropped.
-pub(super) fn upkeep_of(
-    tx: &mut Tx<'_>,
-    ids: &[TaskId],
-    now: Timestamp,
-) -> Result<Vec<TaskRow>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
+fn tend_all(tx: &mut Tx<'_>, ids: &[TaskId], now: Timestamp) -> Result<Vec<TaskRow>, StoreError> {
     let mut work = Work::lock(tx, ids)?;
     let (mut missing, mut stale) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(entry) = work.get(*id) else {
             missing.push(*id);
+            stale.push(Timer::offer(*id, now));
             continue;
         };
         expire(entry, now);
-        if !offer_due(entry, now) {
-            stale.push(*id);
+        match entry.task.row.waiting {
+            Some(Waiting::Delayed(due_at)) if due_at <= now => {
+                entry.wait(Some(Waiting::Offered));
+                entry.touch(now);
+            }
+            // Put off again meanwhile.
+            Some(Waiting::Delayed(_)) => {}
+            Some(Waiting::Offered) | None => stale.push(Timer::offer(*id, now)),
         }
     }
-    lease::delete_leases(tx, &missing)?;
-    stale.extend(missing);
-    offer::forget_delayed(tx, &stale, now)?;
+    lease::remove(tx, &missing)?;
+    timer::remove(tx, &stale)?;
     work.save(tx, now)
-}
-
-/// False when the task is not one of those whose delay is over.
-fn offer_due(entry: &mut Entry, now: Timestamp) -> bool {
-    match entry.task.row.waiting {
-        Some(Waiting::Delayed(due_at)) if due_at <= now => {
-            entry.wait(Some(Waiting::Offered));
-            entry.touch(now);
-            true
-        }
-        Some(Waiting::Delayed(_) | Waiting::Offered) | None => false,
-    }
 }
 
 /// A lease ran out: the task is tried again, or fails when it was tried often enough.
@@ -182,7 +174,7 @@ fn expire(entry: &mut Entry, now: Timestamp) {
     }
     let message = format!(
         "lease expired: worker {} did not renew it in time",
-        lease.holder
+        lease.holder.id
     );
     let retries_left = entry.task.row.marks.retry_count < entry.task.row.max_retries;
     entry.end_lease("lost", &message, now);

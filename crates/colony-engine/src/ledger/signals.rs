@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use colony_core::id::{RunId, TaskId};
-use colony_store::ledger::offer::Offer;
+use colony_core::queue_key;
 use colony_store::ledger::{TaskRow, Waiting};
+use colony_store::queue::QueuedTask;
 use tokio::sync::{Notify, broadcast};
 
 use super::desk::DeskBell;
-use super::upkeep::Alarm;
+use crate::nudge::Nudges;
 
 /// Changes that a slow watcher of a run may fall behind before it looks at the rows again.
 const CHANGES_BUFFERED: usize = 256;
@@ -29,16 +30,16 @@ pub(super) enum Change {
 #[derive(Clone)]
 pub(crate) struct Signals {
     pub(super) bell: DeskBell,
-    pub(super) alarm: Alarm,
+    nudges: Arc<Nudges>,
     runs: Arc<Mutex<HashMap<RunId, broadcast::Sender<Change>>>>,
     tasks: Arc<Mutex<HashMap<TaskId, Arc<Notify>>>>,
 }
 
 impl Signals {
-    pub(super) fn new(bell: DeskBell, alarm: Alarm) -> Self {
+    pub(crate) fn new(bell: DeskBell, nudges: Arc<Nudges>) -> Self {
         Self {
             bell,
-            alarm,
+            nudges,
             runs: Arc::default(),
             tasks: Arc::default(),
         }
@@ -48,8 +49,10 @@ impl Signals {
     pub(super) fn tasks_changed<'t>(&self, rows: impl Iterator<Item = &'t TaskRow>) {
         for row in rows {
             match row.waiting {
-                Some(Waiting::Offered) => self.bell.ring(&row.org_id, &row.kind),
-                Some(Waiting::Delayed(due_at)) => self.alarm.set(due_at),
+                Some(Waiting::Offered) => {
+                    self.bell.ring(|| queue_key::worker(&row.org_id, &row.kind));
+                }
+                Some(Waiting::Delayed(due_at)) => self.nudges.due_at(due_at),
                 None => {}
             }
             self.tell_run(row.run_id, || Change::Task(Arc::new(row.clone())));
@@ -65,20 +68,23 @@ impl Signals {
         self.tell_run(id, || Change::Run);
     }
 
-    /// Times were moved: what is due is to be looked up anew.
-    pub(crate) fn look_now(&self) {
-        self.alarm.set(crate::jump::LONG_AGO);
+    /// The same for a ledger with a desk of its own.
+    pub(super) fn with_bell(&self, bell: DeskBell) -> Self {
+        Self {
+            bell,
+            ..self.clone()
+        }
+    }
+
+    /// Leases were given to workers.
+    pub(super) fn due_at(&self, at: colony_core::time::Timestamp) {
+        self.nudges.due_at(at);
     }
 
     /// A job task waits for workers.
-    pub(crate) fn job_task_offered(&self, run_id: RunId, offer: &Offer) {
-        self.bell.ring(&offer.org_id, &offer.kind);
-        self.job_changed(run_id, &[offer.task_id]);
-    }
-
-    /// Whether anybody follows a run or waits for a task.
-    pub(crate) fn is_watched(&self) -> bool {
-        !lock(&self.runs).is_empty() || !lock(&self.tasks).is_empty()
+    pub(crate) fn job_task_offered(&self, offered: &QueuedTask) {
+        self.bell.ring(|| offered.key.clone());
+        self.job_changed(offered.run_id, &[offered.task_id]);
     }
 
     /// The engine changed a run or its tasks.

@@ -6,12 +6,13 @@ use colony_core::id::{RunId, TaskId};
 use colony_core::ledger::{Counted, counted};
 use colony_core::state::TaskStatus;
 use colony_core::time::Timestamp;
-use colony_store::ledger::lease::{self, EndedAttempt};
-use colony_store::ledger::offer::{self, Offer};
+use colony_store::attempt::{self, EndedAttempt};
 use colony_store::ledger::run::{self, Growth};
 use colony_store::ledger::task::{self, LockedTask};
 use colony_store::ledger::{TaskRow, Waiting};
-use colony_store::{StoreError, Tx};
+use colony_store::queue::{self, QueuedTask};
+use colony_store::timer::{self, Timer};
+use colony_store::{StoreError, Tx, lease};
 
 /// Locked tasks of one transaction.
 pub(super) struct Work {
@@ -52,9 +53,9 @@ impl Entry {
         if let Some(lease) = self.task.lease.take() {
             self.ended.push(EndedAttempt {
                 lease,
-                run_id: self.task.row.run_id,
                 retry: self.task.row.marks.retry_count,
                 outcome,
+                exit_code: String::new(),
                 error_message: message.to_owned(),
                 ended_at: now,
             });
@@ -95,13 +96,13 @@ impl Work {
             save.add(entry);
         }
         task::update_tasks(tx, &save.rows)?;
-        let over: Vec<TaskId> = save.ended.iter().map(|end| end.lease.task_id).collect();
-        lease::delete_leases(tx, &over)?;
-        lease::insert_attempts(tx, &save.ended)?;
-        offer::delete_offers(tx, &save.withdrawn)?;
-        offer::delete_delayed(tx, &save.undelayed)?;
-        offer::insert_offers(tx, &save.offered)?;
-        offer::insert_delayed(tx, &save.delayed)?;
+        let over = save.ended.iter().map(|end| end.lease.attempt.task_id);
+        lease::remove(tx, &over.collect::<Vec<TaskId>>())?;
+        attempt::insert(tx, &save.ended)?;
+        queue::remove(tx, &save.unqueued)?;
+        timer::remove(tx, &save.fired)?;
+        queue::insert(tx, &save.queued)?;
+        timer::set(tx, &save.timers)?;
         if !save.growth.is_empty() {
             let ids: Vec<RunId> = save.growth.keys().copied().collect();
             run::lock_counters(tx, &ids)?;
@@ -115,10 +116,10 @@ impl Work {
 struct Save {
     rows: Vec<TaskRow>,
     ended: Vec<EndedAttempt>,
-    withdrawn: Vec<Offer>,
-    undelayed: Vec<(Timestamp, TaskId)>,
-    offered: Vec<Offer>,
-    delayed: Vec<(Timestamp, TaskId)>,
+    queued: Vec<QueuedTask>,
+    unqueued: Vec<QueuedTask>,
+    timers: Vec<Timer>,
+    fired: Vec<Timer>,
     growth: BTreeMap<RunId, Growth>,
 }
 
@@ -128,13 +129,13 @@ impl Save {
         self.ended.extend(entry.ended);
         if entry.waited != row.waiting {
             match entry.waited {
-                Some(Waiting::Offered) => self.withdrawn.push(Offer::of(&row)),
-                Some(Waiting::Delayed(due_at)) => self.undelayed.push((due_at, row.id)),
+                Some(Waiting::Offered) => self.unqueued.push(row.place()),
+                Some(Waiting::Delayed(due_at)) => self.fired.push(Timer::offer(row.id, due_at)),
                 None => {}
             }
             match row.waiting {
-                Some(Waiting::Offered) => self.offered.push(Offer::of(&row)),
-                Some(Waiting::Delayed(due_at)) => self.delayed.push((due_at, row.id)),
+                Some(Waiting::Offered) => self.queued.push(row.place()),
+                Some(Waiting::Delayed(due_at)) => self.timers.push(Timer::offer(row.id, due_at)),
                 None => {}
             }
         }

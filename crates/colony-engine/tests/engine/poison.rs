@@ -78,19 +78,19 @@ tasks: [{task_type: a, method: WORKER, worker_type: "a\0b"}]' WHERE id = {defini
 
 /// Poison of runs whose task is with an ant.
 const RUNNING: &[&str] = &[
-    "UPDATE job_runs SET verdict = '{' WHERE run_id = {run}",
-    "UPDATE job_runs SET phase = 'odd' WHERE run_id = {run}",
-    "UPDATE job_runs SET job_state = 'ODD' WHERE run_id = {run}",
-    "UPDATE job_runs SET definition_id = {new_id} WHERE run_id = {run}",
-    "UPDATE job_runs SET current_task = 'nobody' WHERE run_id = {run}",
-    "UPDATE job_runs SET pass = -1 WHERE run_id = {run}",
-    "UPDATE job_tasks SET state = 'ODD' WHERE run_id = {run}",
-    "UPDATE job_tasks SET state = 'READY' WHERE run_id = {run}",
-    "UPDATE job_tasks SET control = '[]' WHERE run_id = {run}",
-    "UPDATE job_tasks SET stop = 'odd' WHERE run_id = {run}",
-    "UPDATE job_tasks SET losses = -1 WHERE run_id = {run}",
-    "DELETE FROM job_tasks WHERE run_id = {run}",
-    "DELETE FROM job_runs WHERE run_id = {run}",
+    "UPDATE runs SET verdict = '{' WHERE id = {run}",
+    "UPDATE runs SET phase = 'odd' WHERE id = {run}",
+    "UPDATE runs SET job_state = 'ODD' WHERE id = {run}",
+    "UPDATE runs SET definition_id = {new_id} WHERE id = {run}",
+    "UPDATE runs SET current_task = 'nobody' WHERE id = {run}",
+    "UPDATE runs SET pass = -1 WHERE id = {run}",
+    "UPDATE tasks SET job_state = 'ODD' WHERE run_id = {run}",
+    "UPDATE tasks SET job_state = 'READY' WHERE run_id = {run}",
+    "UPDATE tasks SET control = '[]' WHERE run_id = {run}",
+    "UPDATE tasks SET stop = 'odd' WHERE run_id = {run}",
+    "UPDATE tasks SET losses = -1 WHERE run_id = {run}",
+    "UPDATE tasks SET job_task = NULL WHERE run_id = {run}",
+    "UPDATE runs SET request_id = NULL WHERE id = {run}",
     "INSERT INTO attempts (task_id, epoch, run_id, retry, holder, outcome, exit_code, \
      error_message, started_at, ended_at) SELECT task_id, epoch, run_id, 0, '', 'lost', '', '', \
      0, 0 FROM leases WHERE run_id = {run}",
@@ -124,14 +124,7 @@ async fn start_all(kit: &Kit, ant: &mut ScriptedAnt, poisons: &[&str]) -> (Vec<R
 async fn nothing_is_left(store: &Store) {
     let counts = store.read(|tx| {
         let mut counts = Vec::new();
-        for table in [
-            "leases",
-            "ready_tasks",
-            "timers",
-            "offers",
-            "delayed_tasks",
-            "worker_leases",
-        ] {
+        for table in ["leases", "queue", "timers"] {
             let row = tx.query_one(&format!("SELECT COUNT(*) FROM {table}"), &[])?;
             counts.push((table, row.get::<i64>(0)?));
         }
@@ -184,12 +177,13 @@ async fn poison_task(store: &Store, id: TaskId) {
             };
             tx.execute("UPDATE tasks SET status = 'odd' WHERE id = $1", &[&id])?;
             let lease = format!(
-                "INSERT INTO worker_leases (task_id, org_id, epoch, holder, started_at, \
-                 expires_at) VALUES ({new_id}, 'default', 1, 'w', 0, 1)"
+                "INSERT INTO leases (task_id, epoch, run_id, org_id, of_job, holder_kind, holder, \
+                 started_at, expires_at) \
+                 VALUES ({new_id}, 1, {new_id}, 'default', FALSE, 'worker', 'w', 0, 1)"
             );
             tx.execute(&lease, &[])?;
             let delayed =
-                format!("INSERT INTO delayed_tasks (due_at, task_id) VALUES (1, {new_id})");
+                format!("INSERT INTO timers (kind, subject, detail, due_at) VALUES ('offer_due', {new_id}, '', 1)");
             tx.execute(&delayed, &[]).map(drop)
         })
         .await;
@@ -378,8 +372,8 @@ tasks:
             let mut bad = Vec::new();
             for (index, sql) in [
                 "UPDATE timers SET kind = 'odd' WHERE subject = {run}",
-                "UPDATE job_tasks SET state = 'ODD' WHERE run_id = {run}",
-                "UPDATE job_runs SET definition_id = {new_id} WHERE run_id = {run}",
+                "UPDATE tasks SET job_state = 'ODD' WHERE run_id = {run}",
+                "UPDATE runs SET definition_id = {new_id} WHERE id = {run}",
             ].into_iter().enumerate() {
                 let name = format!("bad{index}");
                 kit.save(&job(&name).replace("50ms", "1s")).await;
@@ -406,7 +400,7 @@ tasks:
             let worker = Worker(Ledger::of_engine(&kit.engine));
             kit.save("job_type: w\ntasks: [{task_type: a, method: WORKER, worker_type: k}]\n").await;
             let offered = async |count: i64| wait_for_async(DEADLINE, async || {
-                let row = store.read(|tx| tx.query_one("SELECT COUNT(*) FROM offers", &[]));
+                let row = store.read(|tx| tx.query_one("SELECT COUNT(*) FROM queue WHERE key = 'worker:default/k'", &[]));
                 let found: i64 = row.await.unwrap().get(0).unwrap();
                 if found == count { Ok(()) } else { Err(found) }
             }).await;
@@ -415,12 +409,12 @@ tasks:
                 ids.push(kit.submit("w").await.parse().unwrap());
                 offered(count).await;
             }
-            run_sql(&store, "INSERT INTO leases (task_id, run_id, epoch, holder, expires_at, started_at) \
-                 SELECT task_id, run_id, 1, 'x', 9000000000000, 1 FROM job_tasks \
-                 WHERE run_id = {run}", ids[0]).await;
-            run_sql(&store, "DELETE FROM job_tasks WHERE run_id = {run}", ids[1]).await;
-            run_sql(&store, "INSERT INTO offers (org_id, type, rank, task_id) \
-                 SELECT org_id, 'k', -100, {new_id} FROM requests WHERE id = $1", ids[0]).await;
+            run_sql(&store, "INSERT INTO leases (task_id, epoch, run_id, org_id, of_job, holder_kind, holder, \
+                 started_at, expires_at) SELECT id, 1, run_id, org_id, TRUE, 'ant', 'x', 1, \
+                 9000000000000 FROM tasks WHERE run_id = {run}", ids[0]).await;
+            run_sql(&store, "UPDATE tasks SET job_task = NULL WHERE run_id = {run}", ids[1]).await;
+            run_sql(&store, "INSERT INTO queue (key, rank, flow, task_id, run_id) \
+                 SELECT 'worker:default/k', -100, '', {new_id}, {new_id} FROM requests WHERE id = $1", ids[0]).await;
             let claimed = worker.claim("k", DEADLINE, Duration::from_secs(60)).await;
             assert_eq!(claimed.len(), 1);
             failed_with_reason(&kit, ids[0], "leased twice").await;

@@ -140,6 +140,10 @@ impl From<EngineError> for ApiError {
             EngineError::Conflict(message) => Self::new(Class::Conflict, message),
             EngineError::KeyTaken { .. } => Self::new(Class::Conflict, error.to_string()),
             EngineError::Store(error) => error.into(),
+            EngineError::Unreadable(_) => {
+                log(&error);
+                Self::internal()
+            }
             EngineError::Objects(error) => {
                 log(&error);
                 Self::internal()

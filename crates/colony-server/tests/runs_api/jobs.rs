@@ -12,19 +12,18 @@ async fn give_to_a_job(db: &TestStore, run: &Value, task: &Value) {
     let (run, task): (RunId, TaskId) = (id(run).parse().unwrap(), id(task).parse().unwrap());
     db.write(move |tx| {
         tx.execute(
-            "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, \
-             job_state, phase, occupies_slot, pass, job_retries, retried, paused_count, \
-             task_runs, skip_cleanup) VALUES ($1, $1, $1, '', 0, 'EXECUTING', 'walking', TRUE, \
-             0, 0, 0, 0, 0, FALSE)",
+            "UPDATE runs SET request_id = $1, definition_id = $1, schedule_key = '', rank = 0, \
+             job_state = 'EXECUTING', phase = 'walking', occupies_slot = TRUE, pass = 0, \
+             job_retries = 0, retried = 0, paused_count = 0, task_runs = 0, \
+             skip_cleanup = FALSE WHERE id = $1",
             &[&run],
         )?;
         tx.execute(
-            "INSERT INTO job_tasks (run_id, task_type, task_id, task_order, method, \
-             allow_failure, state, pass, seq, exit_code, error_code, error_message, \
-             failed_command, failed_attempts, retries, losses, reused, ant_id, ant_host) \
-             VALUES ($1, 't', $2, 0, 'SHELL', FALSE, 'READY', 0, 0, '', '', '', '', 0, 0, 0, \
-             FALSE, '', '')",
-            &[&run, &task],
+            "UPDATE tasks SET job_task = 't', task_order = 0, method = 'SHELL', \
+             allow_failure = FALSE, job_state = 'READY', pass = 0, seq = 0, exit_code = '', \
+             error_code = '', error_message = '', failed_command = '', failed_attempts = 0, \
+             losses = 0, reused = FALSE, ant_id = '', ant_host = '' WHERE id = $1",
+            &[&task],
         )?;
         Ok::<_, StoreError>(())
     })

@@ -1,397 +1,530 @@
-//! Storing decisions: the run's own row, and the rows of the tasks that changed.
+//! Storing decisions: each row that changed once, all rows of a table in one statement.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use colony_core::id::TaskId;
 use colony_core::job::{JobError, JobRun, Phase, TaskRun};
 use colony_core::plan::Plan;
-use colony_core::state::{JobState, JobTaskState, RunStatus, TaskStatus};
+use colony_core::state::{JobTaskState, RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 
-use super::{FreshRun, JobRunRow};
+use super::{JobRunRow, JobTaskRow};
 use crate::error::StoreError;
-use crate::tx::Tx;
-use crate::value::Json;
+use crate::many::update_text;
+use crate::params;
+use crate::tx::{Dialect, Tx};
+use crate::value::{Json, Param, ToParam as _};
 
-/// A decision to be stored.
-pub struct SaveJobRun<'a> {
-    /// The run as it was loaded.
-    pub before: &'a JobRunRow,
-    /// The run as decided.
-    pub after: &'a JobRun,
-    /// What the Jobs API shows of the run from now on.
-    pub job_state: JobState,
+/// A run as it was loaded and as it was decided.
+#[derive(Debug, Clone)]
+pub struct RunWrite {
+    /// As it was loaded; none for a new one.
+    pub before: Option<JobRunRow>,
+    /// As it is to be stored.
+    pub after: JobRunRow,
     /// Its definition's control flow.
-    pub plan: &'a Plan,
-    /// Makes ids of tasks that are reached for the first time.
-    pub new_task_id: &'a mut dyn FnMut() -> TaskId,
-    /// The time of the decision.
+    pub plan: Arc<Plan>,
+    /// What the Runs API shows of it, once it has ended.
+    pub result: Option<RunResult>,
+    /// Its row is stored even if its record is as before.
+    pub forced: bool,
+    /// The time of the last decision.
     pub now: Timestamp,
 }
 
-/// Stores a decision: the run's own row, and the rows of the tasks that changed. Returns the ids
-/// of all tasks reached so far.
-///
-/// # Errors
-///
-/// The database's.
-pub fn save_job_run(
-    tx: &mut Tx<'_>,
-    save: SaveJobRun<'_>,
-) -> Result<BTreeMap<String, TaskId>, StoreError> {
-    let SaveJobRun {
-        before,
-        after,
-        job_state,
-        plan,
-        new_task_id,
-        now,
-    } = save;
-    let changed: Vec<(&String, &TaskRun)> = after
-        .tasks
-        .iter()
-        // Results of an earlier execution count only once the path has reached them.
-        .filter(|(name, task)| before.run.tasks.get(*name) != Some(*task) && task.pass > 0)
-        .collect();
-    let counts = Counts::of(before, &changed);
-    match &before.fresh {
-        Some(fresh) => insert_run(tx, before, after, job_state, &counts, fresh, now)?,
-        None => {
-            update_run(tx, before, after, job_state)?;
-            update_ledger(tx, before, job_state, &counts, now)?;
-        }
-    }
-    count_slot(tx, before, after)?;
-    let mut task_ids = before.task_ids.clone();
-    for (name, task) in changed {
-        let old = before.run.tasks.get(name);
-        let place = TaskPlace {
-            before,
-            plan,
-            name,
-            now,
-        };
-        match task_ids.get(name) {
-            Some(id) => update_task(tx, &place, *id, old, task)?,
-            None => {
-                let id = new_task_id();
-                insert_task(tx, &place, id, task)?;
-                task_ids.insert(name.clone(), id);
-            }
-        }
-    }
-    Ok(task_ids)
+/// What the Runs API shows of a run that ended.
+#[derive(Debug, Clone, Default)]
+pub struct RunResult {
+    /// JSON of what its tasks exported.
+    pub output: Option<String>,
+    /// Why it failed.
+    pub error: Option<JobError>,
 }
 
-/// A suspended run gives its slot to others.
-fn occupies_slot(phase: Phase) -> bool {
-    match phase {
-        Phase::Walking | Phase::Retrying | Phase::Stopping | Phase::Cleaning => true,
-        Phase::Suspended | Phase::Ended => false,
+impl RunWrite {
+    fn is_new(&self) -> bool {
+        self.before.is_none()
     }
-}
 
-/// How a run's counters move (`foreman-api` 8.3).
-#[derive(Default, PartialEq)]
-struct Counts {
-    total: i64,
-    completed: i64,
-    failed: i64,
-}
+    fn status(&self) -> RunStatus {
+        RunStatus::from(self.after.job_state)
+    }
 
-impl Counts {
-    fn of(before: &JobRunRow, changed: &[(&String, &TaskRun)]) -> Self {
-        let mut counts = Self::default();
-        for (name, task) in changed {
-            counts.total += i64::from(!before.task_ids.contains_key(*name));
-            let old = before.run.tasks.get(*name).map(|old| old.state);
+    fn ended_at(&self) -> Option<Timestamp> {
+        self.status().is_terminal().then_some(self.now)
+    }
+
+    fn record_before(&self, name: &str) -> Option<&TaskRun> {
+        self.before.as_ref()?.run.tasks.get(name)
+    }
+
+    fn row_before(&self, name: &str) -> Option<&JobTaskRow> {
+        self.before.as_ref()?.tasks.get(name)
+    }
+
+    /// The tasks that were reached, with their records.
+    fn tasks(&self) -> impl Iterator<Item = TaskWrite<'_>> {
+        self.after.tasks.iter().filter_map(|(name, row)| {
+            Some(TaskWrite {
+                run: self,
+                name,
+                row,
+                record: self.after.run.tasks.get(name)?,
+            })
+        })
+    }
+
+    fn has_changed(&self) -> bool {
+        self.forced
+            || self.result.is_some()
+            || self.before.as_ref().is_none_or(|before| {
+                let (old, new) = (&before.run, &self.after.run);
+                before.job_state != self.after.job_state
+                    || without_tasks(old) != without_tasks(new)
+                    || self.counts() != Counts::default()
+            })
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for task in self.tasks() {
+            counts.total += i64::from(self.row_before(task.name).is_none());
+            let old = self.record_before(task.name).map(|old| old.state);
             if !old.is_some_and(JobTaskState::is_terminal) {
-                counts.completed += i64::from(task.state == JobTaskState::Completed);
-                counts.failed += i64::from(task.state == JobTaskState::Failed);
+                counts.completed += i64::from(task.record.state == JobTaskState::Completed);
+                counts.failed += i64::from(task.record.state == JobTaskState::Failed);
             }
         }
         counts
     }
 }
 
-/// Keeps the number of slots in use (`slots`) in step with the run's phase.
-fn count_slot(tx: &mut Tx<'_>, before: &JobRunRow, after: &JobRun) -> Result<(), StoreError> {
-    let taken = i64::from(occupies_slot(after.phase)) - i64::from(occupies_slot(before.run.phase));
-    if taken != 0 {
-        tx.send(
-            "INSERT INTO slots (schedule_key, taken) VALUES ($1, $2) \
-             ON CONFLICT (schedule_key) DO UPDATE SET taken = slots.taken + $2",
-            &[&before.schedule_key, &taken],
-        )?;
+/// What the row of a run holds of its record.
+fn without_tasks(run: &JobRun) -> impl PartialEq + '_ {
+    (
+        (run.phase, run.pass, run.job_retries, run.retried),
+        (run.paused_count, run.task_runs, deadline(run)),
+        (&run.current, &run.verdict, run.skip_cleanup),
+    )
+}
+
+/// How a run's counters move (`foreman-api` 8.3).
+#[derive(Debug, Default, PartialEq)]
+struct Counts {
+    total: i64,
+    completed: i64,
+    failed: i64,
+}
+
+/// A run in that phase holds a slot. A suspended one gives its slot to others.
+pub const fn occupies_slot(phase: Phase) -> bool {
+    match phase {
+        Phase::Walking | Phase::Retrying | Phase::Stopping | Phase::Cleaning => true,
+        Phase::Suspended | Phase::Ended => false,
     }
-    Ok(())
 }
 
 /// When the run must be over: only one that follows its path can run out of time.
-fn deadline(after: &JobRun) -> Option<Timestamp> {
-    let clocked = matches!(after.phase, Phase::Walking | Phase::Retrying);
-    clocked.then_some(after.deadline)
+fn deadline(run: &JobRun) -> Option<Timestamp> {
+    let clocked = matches!(run.phase, Phase::Walking | Phase::Retrying);
+    clocked.then_some(run.deadline)
 }
 
-/// Makes the rows of a run as the first decision left it.
-fn insert_run(
-    tx: &mut Tx<'_>,
-    before: &JobRunRow,
-    after: &JobRun,
-    job_state: JobState,
-    counts: &Counts,
-    fresh: &FreshRun,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let status = RunStatus::from(job_state);
-    let ended_at = status.is_terminal().then_some(now);
-    tx.send(
+/// Stores the rows of new runs.
+pub(crate) fn insert_runs(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
+    let new: Vec<&RunWrite> = writes.iter().filter(|write| write.is_new()).collect();
+    tx.send_rows(
         "INSERT INTO runs (id, org_id, status, input, metadata, total_tasks, completed_tasks, \
-         failed_tasks, created_at, updated_at, started_at, completed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $10)",
-        &[
-            &before.run_id,
-            &before.org_id,
-            &status,
-            &fresh.input,
-            &fresh.metadata,
-            &counts.total,
-            &counts.completed,
-            &counts.failed,
-            &now,
-            &ended_at,
-        ],
-    )?;
-    tx.send(
-        "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, job_state, \
-         phase, occupies_slot, pass, job_retries, retried, paused_count, task_runs, deadline_at, \
-         current_task, verdict, skip_cleanup) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-        &[
-            &before.run_id,
-            &before.request_id,
-            &before.definition_id,
-            &before.schedule_key,
-            &before.rank,
-            &job_state,
-            &word_of(after.phase),
-            &occupies_slot(after.phase),
-            &after.pass,
-            &after.job_retries,
-            &after.retried,
-            &after.paused_count,
-            &after.task_runs,
-            &deadline(after),
-            &after.current,
-            &after.verdict.as_ref().map(Json),
-            &after.skip_cleanup,
-        ],
-    )?;
-    Ok(())
+         failed_tasks, created_at, updated_at, started_at, completed_at, error, request_id, \
+         definition_id, schedule_key, rank, job_state, phase, occupies_slot, pass, job_retries, \
+         retried, paused_count, task_runs, deadline_at, current_task, verdict, skip_cleanup) \
+         VALUES {rows: id, text, text, text, text, int, int, int, int, int, int, int, text, id, \
+         id, text, int, text, text, bool, int, int, int, int, int, int, text, text, bool}",
+        &[],
+        &new,
+        |write| {
+            let (row, run, counts) = (&write.after, &write.after.run, write.counts());
+            let fresh = row.fresh.as_ref();
+            let (input, metadata) =
+                fresh.map_or(("{}", "{}"), |(input, metadata)| (input, metadata));
+            params![
+                &row.run_id,
+                &row.org_id,
+                write.status().as_str(),
+                input,
+                metadata,
+                Param::Int(counts.total),
+                Param::Int(counts.completed),
+                Param::Int(counts.failed),
+                &row.created_at,
+                &write.now,
+                &row.created_at,
+                time(write.ended_at()),
+                text(
+                    write
+                        .result
+                        .as_ref()
+                        .and_then(|result| error_json(result.error.as_ref()))
+                ),
+                &row.request_id,
+                &row.definition_id,
+                &row.schedule_key,
+                &row.rank,
+                &row.job_state,
+                word(run.phase),
+                Param::Bool(occupies_slot(run.phase)),
+                &run.pass,
+                &run.job_retries,
+                &run.retried,
+                &run.paused_count,
+                &run.task_runs,
+                time(deadline(run)),
+                &run.current,
+                json(run.verdict.as_ref()),
+                &run.skip_cleanup,
+            ]
+        },
+    )
 }
 
-fn update_run(
-    tx: &mut Tx<'_>,
-    before: &JobRunRow,
-    after: &JobRun,
-    job_state: JobState,
-) -> Result<(), StoreError> {
-    tx.send(
-        "UPDATE job_runs SET job_state = $2, phase = $3, occupies_slot = $4, pass = $5, \
-         job_retries = $6, retried = $7, paused_count = $8, task_runs = $9, deadline_at = $10, \
-         current_task = $11, verdict = $12, skip_cleanup = $13 WHERE run_id = $1",
-        &[
-            &before.run_id,
-            &job_state,
-            &word_of(after.phase),
-            &occupies_slot(after.phase),
-            &after.pass,
-            &after.job_retries,
-            &after.retried,
-            &after.paused_count,
-            &after.task_runs,
-            &deadline(after),
-            &after.current,
-            &after.verdict.as_ref().map(Json),
-            &after.skip_cleanup,
-        ],
-    )?;
-    Ok(())
+/// Stores what changed of the rows of runs.
+pub(crate) fn update_runs(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
+    const COLUMNS: &[&str] = &[
+        "updated_at: int",
+        "job_state: text",
+        "phase: text",
+        "occupies_slot: bool",
+        "pass: int",
+        "job_retries: int",
+        "retried: int",
+        "paused_count: int",
+        "task_runs: int",
+        "deadline_at: int",
+        "current_task: text",
+        "verdict: text",
+        "skip_cleanup: bool",
+    ];
+    let known = writes.iter().filter(|write| !write.is_new());
+    let changed: Vec<&RunWrite> = known.filter(|write| write.has_changed()).collect();
+    let sql = update_text(tx.dialect(), "runs", "id: id", COLUMNS);
+    tx.send_rows(&sql, &[], &changed, |write| {
+        let (row, run) = (&write.after, &write.after.run);
+        params![
+            &row.run_id,
+            &write.now,
+            &row.job_state,
+            word(run.phase),
+            Param::Bool(occupies_slot(run.phase)),
+            &run.pass,
+            &run.job_retries,
+            &run.retried,
+            &run.paused_count,
+            &run.task_runs,
+            time(deadline(run)),
+            &run.current,
+            json(run.verdict.as_ref()),
+            &run.skip_cleanup,
+        ]
+    })?;
+    update_ledger(tx, &changed)
 }
 
-fn update_ledger(
-    tx: &mut Tx<'_>,
-    before: &JobRunRow,
-    job_state: JobState,
-    counts: &Counts,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let status = RunStatus::from(job_state);
-    let ended_at = status.is_terminal().then_some(now);
-    if *counts == Counts::default() && ended_at.is_none() {
-        return Ok(());
-    }
-    tx.send(
-        "UPDATE runs SET status = $2, total_tasks = total_tasks + $3, \
-         completed_tasks = completed_tasks + $4, failed_tasks = failed_tasks + $5, \
-         updated_at = $6, completed_at = COALESCE($7, completed_at), \
-         duration_ms = COALESCE($7 - started_at, duration_ms) WHERE id = $1",
-        &[
-            &before.run_id,
-            &status,
-            &counts.total,
-            &counts.completed,
-            &counts.failed,
-            &now,
-            &ended_at,
-        ],
-    )?;
-    Ok(())
+/// What the Runs API shows of runs: their status, counters and result.
+fn update_ledger(tx: &mut Tx<'_>, writes: &[&RunWrite]) -> Result<(), StoreError> {
+    let shown: Vec<&&RunWrite> = (writes.iter())
+        .filter(|write| write.result.is_some() || write.counts() != Counts::default())
+        .collect();
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE runs SET status = $2, total_tasks = total_tasks + $3, \
+             completed_tasks = completed_tasks + $4, failed_tasks = failed_tasks + $5, \
+             completed_at = COALESCE($6, completed_at), \
+             duration_ms = COALESCE($6 - started_at, duration_ms), \
+             output = COALESCE($7, output), error = COALESCE($8, error) WHERE id = $1"
+        }
+        Dialect::Postgres => {
+            "WITH new (id, status, total, completed, failed, ended_at, output, error) AS \
+             (VALUES {rows: id, text, int, int, int, int, text, text}) \
+             UPDATE runs SET status = new.status, total_tasks = total_tasks + new.total, \
+             completed_tasks = completed_tasks + new.completed, \
+             failed_tasks = failed_tasks + new.failed, \
+             completed_at = COALESCE(new.ended_at, completed_at), \
+             duration_ms = COALESCE(new.ended_at - started_at, duration_ms), \
+             output = COALESCE(new.output, runs.output), error = COALESCE(new.error, runs.error) \
+             FROM new WHERE runs.id = new.id"
+        }
+    };
+    tx.send_rows(sql, &[], &shown, |write| {
+        let (counts, result) = (write.counts(), write.result.as_ref());
+        params![
+            &write.after.run_id,
+            write.status().as_str(),
+            Param::Int(counts.total),
+            Param::Int(counts.completed),
+            Param::Int(counts.failed),
+            time(write.ended_at()),
+            text(result.and_then(|result| result.output.clone())),
+            text(result.and_then(|result| error_json(result.error.as_ref()))),
+        ]
+    })
 }
 
-/// What a task's rows say beside its record.
-struct TaskPlace<'a> {
-    before: &'a JobRunRow,
-    plan: &'a Plan,
+/// A task's record and row, and the run that they are part of.
+#[derive(Clone, Copy)]
+struct TaskWrite<'a> {
+    run: &'a RunWrite,
     name: &'a str,
-    now: Timestamp,
+    row: &'a JobTaskRow,
+    record: &'a TaskRun,
 }
 
-fn insert_task(
-    tx: &mut Tx<'_>,
-    place: &TaskPlace<'_>,
-    id: TaskId,
-    task: &TaskRun,
-) -> Result<(), StoreError> {
-    let (before, name) = (place.before, place.name);
-    let order = place
-        .plan
-        .tasks
-        .iter()
-        .position(|planned| planned.name == name)
-        .unwrap_or(0);
-    let planned = place.plan.tasks.get(order);
-    let method = planned.map_or("", |planned| planned.method.as_str());
-    let ended_at = task.state.is_terminal().then_some(place.now);
-    let error = task.error.as_ref();
-    // A task sees the parameters of its run, and says what job it is part of.
-    tx.send(
-        "INSERT INTO tasks (id, run_id, org_id, type, status, input, metadata, retry_count, \
-         max_retries, epoch, created_at, updated_at, queued_at, completed_at, error) \
-         SELECT $1, id, $3, $4, $5, input, metadata, $6, $7, 0, $8, $8, $8, $9, $10 \
-         FROM runs WHERE id = $2",
-        &[
-            &id,
-            &before.run_id,
-            &before.org_id,
-            &name,
-            &TaskStatus::from(task.state),
-            &task.retries,
-            &planned.map_or(0, |planned| planned.retry),
-            &place.now,
-            &ended_at,
-            &error_json(error),
-        ],
-    )?;
-    tx.send(
-        "INSERT INTO job_tasks (run_id, task_type, task_id, task_order, method, allow_failure, \
-         state, pass, seq, exit_code, error_code, error_message, failed_command, failed_attempts, \
-         retries, losses, reused, ant_id, ant_host, ended_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, '', $13, $14, $15, $16, '', \
-         '', $17)",
-        &[
-            &before.run_id,
-            &name,
-            &id,
-            &i64::try_from(order).unwrap_or(i64::MAX),
-            &method,
-            &planned.is_some_and(|planned| planned.allow_failure),
-            &task.state,
-            &task.pass,
-            &task.seq,
-            &task.exit_code,
-            &error.map_or("", |error| &error.code),
-            &error.map_or("", |error| &error.message),
-            &task.failed_attempts,
-            &task.retries,
-            &task.losses,
-            &task.reused,
-            &ended_at,
-        ],
-    )?;
-    Ok(())
+impl TaskWrite<'_> {
+    fn is_new(&self) -> bool {
+        self.run.row_before(self.name).is_none()
+    }
+
+    fn has_changed(&self) -> bool {
+        self.run.row_before(self.name) != Some(self.row)
+            || self.run.record_before(self.name) != Some(self.record)
+    }
+
+    fn duration_ms(&self) -> Option<i64> {
+        let start = self.row.started_at.unwrap_or(self.row.created_at);
+        let end = self.row.ended_at?;
+        Some(end.as_millis() - start.as_millis())
+    }
+
+    /// As the Runs API shows it; what a worker said of it wins.
+    fn error(&self) -> Option<String> {
+        let said = self
+            .row
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.error.clone());
+        said.unwrap_or_else(|| error_json(self.record.error.as_ref()))
+    }
+
+    fn waiting(&self) -> Option<&'static str> {
+        self.row.queue_key.as_ref().map(|_| "offered")
+    }
 }
 
-fn update_task(
-    tx: &mut Tx<'_>,
-    place: &TaskPlace<'_>,
-    id: TaskId,
-    old: Option<&TaskRun>,
-    task: &TaskRun,
-) -> Result<(), StoreError> {
-    // A new record takes the place of the old one: its times begin again.
-    let fresh = old.is_none_or(|old| old.seq != task.seq);
-    let ended = task.state.is_terminal() || task.state == JobTaskState::Paused;
-    let ended_at = ended.then_some(place.now);
-    let error = task.error.as_ref();
-    tx.send(
-        "UPDATE tasks SET status = $2, retry_count = $3, updated_at = $4, \
-         started_at = CASE WHEN $5 THEN NULL ELSE started_at END, completed_at = $6, \
-         duration_ms = $6 - COALESCE(started_at, created_at), error = $7 WHERE id = $1",
-        &[
-            &id,
-            &TaskStatus::from(task.state),
-            &task.retries,
-            &place.now,
-            &fresh,
-            &ended_at,
-            &error_json(error),
-        ],
-    )?;
-    let overridden = task.overridden.as_ref();
-    tx.send(
-        "UPDATE job_tasks SET state = $3, pass = $4, seq = $5, exit_code = $6, error_code = $7, \
-         error_message = $8, failed_attempts = $9, retries = $10, losses = $11, deadline_at = $12, \
-         stop = $13, old_status = $14, old_error_code = $15, reused = $16, control = $17, \
-         started_at = CASE WHEN $18 THEN NULL ELSE started_at END, ended_at = $19 \
-         WHERE run_id = $1 AND task_type = $2",
-        &[
-            &place.before.run_id,
-            &place.name,
-            &task.state,
-            &task.pass,
-            &task.seq,
-            &task.exit_code,
-            &error.map_or("", |error| &error.code),
-            &error.map_or("", |error| &error.message),
-            &task.failed_attempts,
-            &task.retries,
-            &task.losses,
-            &task.deadline,
-            &task.stop.map(word_of),
-            &overridden.map(|(status, _)| status),
-            &overridden.map(|(_, code)| code),
-            &task.reused,
-            &task.control.as_ref().map(Json),
-            &fresh,
-            &ended_at,
-        ],
-    )?;
-    Ok(())
+/// Stores the rows of tasks that were reached for the first time. A task sees the parameters of its
+/// run, and says what job it is part of.
+pub(crate) fn insert_tasks(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
+    let tasks = writes.iter().flat_map(RunWrite::tasks);
+    let new: Vec<TaskWrite<'_>> = tasks.filter(TaskWrite::is_new).collect();
+    tx.send_rows(
+        "WITH new (id, run_id, org_id, name, status, retry_count, max_retries, epoch, created_at, \
+         updated_at, started_at, completed_at, error, priority, waiting, queue_key, task_order, \
+         method, allow_failure, job_state, pass, seq, exit_code, error_code, error_message, \
+         failed_attempts, losses, deadline_at, reused, ant_id, ant_host) AS (VALUES {rows: id, id, \
+         text, text, text, int, int, int, int, int, int, int, text, int, text, text, int, text, bool, \
+         text, int, int, text, text, text, int, int, int, bool, text, text}) \
+         INSERT INTO tasks (id, run_id, org_id, type, status, input, metadata, retry_count, \
+         max_retries, epoch, created_at, updated_at, queued_at, started_at, completed_at, error, \
+         priority, waiting, queue_key, job_task, task_order, method, allow_failure, job_state, pass, \
+         seq, exit_code, error_code, error_message, failed_command, failed_attempts, losses, \
+         deadline_at, reused, ant_id, ant_host) \
+         SELECT new.id, new.run_id, new.org_id, new.name, new.status, runs.input, runs.metadata, \
+         new.retry_count, new.max_retries, new.epoch, new.created_at, new.updated_at, \
+         new.created_at, new.started_at, new.completed_at, new.error, new.priority, new.waiting, \
+         new.queue_key, new.name, new.task_order, new.method, new.allow_failure, new.job_state, \
+         new.pass, new.seq, new.exit_code, new.error_code, new.error_message, '', \
+         new.failed_attempts, new.losses, new.deadline_at, new.reused, new.ant_id, new.ant_host \
+         FROM new JOIN runs ON runs.id = new.run_id",
+        &[],
+        &new,
+        |task| {
+            let (run, row, record) = (&task.run.after, task.row, task.record);
+            let planned = &task.run.plan.tasks;
+            let order = planned.iter().position(|planned| planned.name == task.name);
+            let planned = planned.get(order.unwrap_or(0));
+            let error = record.error.as_ref();
+            params![
+                &row.id,
+                &run.run_id,
+                &run.org_id,
+                task.name,
+                TaskStatus::from(record.state).as_str(),
+                &record.retries,
+                Param::Int(planned.map_or(0, |planned| planned.retry.into())),
+                &row.epoch,
+                &row.created_at,
+                &task.run.now,
+                &row.started_at,
+                &row.ended_at,
+                text(error_json(error)),
+                &run.rank,
+                Param::from(&task.waiting()).into_owned(),
+                &row.queue_key,
+                Param::Int(order.and_then(|order| i64::try_from(order).ok()).unwrap_or(0)),
+                planned.map_or("", |planned| planned.method.as_str()),
+                Param::Bool(planned.is_some_and(|planned| planned.allow_failure)),
+                &record.state,
+                &record.pass,
+                &record.seq,
+                &record.exit_code,
+                error.map_or("", |error| &error.code),
+                error.map_or("", |error| &error.message),
+                &record.failed_attempts,
+                &record.losses,
+                &record.deadline,
+                &record.reused,
+                &row.ant_id,
+                &row.ant_host,
+            ]
+        },
+    )
+}
+
+/// Stores what changed of the rows of tasks.
+pub(crate) fn update_tasks(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
+    const COLUMNS: &[&str] = &[
+        "status: text",
+        "retry_count: int",
+        "epoch: int",
+        "updated_at: int",
+        "started_at: int",
+        "completed_at: int",
+        "duration_ms: int",
+        "error: text",
+        "waiting: text",
+        "queue_key: text",
+        "job_state: text",
+        "pass: int",
+        "seq: int",
+        "exit_code: text",
+        "error_code: text",
+        "error_message: text",
+        "failed_attempts: int",
+        "losses: int",
+        "deadline_at: int",
+        "stop: text",
+        "old_status: text",
+        "old_error_code: text",
+        "reused: bool",
+        "control: text",
+        "ant_id: text",
+        "ant_host: text",
+    ];
+    let tasks = writes.iter().flat_map(RunWrite::tasks);
+    let changed: Vec<TaskWrite<'_>> = tasks
+        .filter(|task| !task.is_new() && task.has_changed())
+        .collect();
+    let sql = update_text(tx.dialect(), "tasks", "id: id", COLUMNS);
+    tx.send_rows(&sql, &[], &changed, |task| {
+        let (row, record) = (task.row, task.record);
+        let error = record.error.as_ref();
+        let overridden = record.overridden.as_ref();
+        params![
+            &row.id,
+            TaskStatus::from(record.state).as_str(),
+            &record.retries,
+            &row.epoch,
+            &task.run.now,
+            &row.started_at,
+            &row.ended_at,
+            Param::from(&task.duration_ms()).into_owned(),
+            text(task.error()),
+            Param::from(&task.waiting()).into_owned(),
+            &row.queue_key,
+            &record.state,
+            &record.pass,
+            &record.seq,
+            &record.exit_code,
+            error.map_or("", |error| &error.code),
+            error.map_or("", |error| &error.message),
+            &record.failed_attempts,
+            &record.losses,
+            &record.deadline,
+            record.stop.map_or(Param::Null, word),
+            text(overridden.map(|(status, _)| status.clone())),
+            text(overridden.map(|(_, code)| code.clone())),
+            &record.reused,
+            json(record.control.as_ref()),
+            &row.ant_id,
+            &row.ant_host,
+        ]
+    })?;
+    set_details(tx, writes)?;
+    set_shown(tx, writes)
+}
+
+/// What reports say of tasks beside their outcome; few say anything.
+fn set_details(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
+    let tasks = writes.iter().flat_map(RunWrite::tasks);
+    let details: Vec<_> = tasks
+        .filter_map(|task| Some((task.row.id, task.row.details.as_ref()?)))
+        .collect();
+    let columns = ["failed_command: text", "warnings: text", "stdout: text"];
+    let sql = update_text(tx.dialect(), "tasks", "id: id", &columns);
+    tx.send_rows(&sql, &[], &details, |(id, details)| {
+        params![
+            id,
+            &details.failed_command,
+            json(Some(&details.warnings)),
+            json(Some(&details.stdout)),
+        ]
+    })
+}
+
+/// What workers see of tasks, and say of them.
+fn set_shown(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
+    let tasks = writes.iter().flat_map(RunWrite::tasks);
+    let shown: Vec<_> = tasks
+        .filter_map(|task| Some((task.row.id, task.row.shown.as_ref()?)))
+        .collect();
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE tasks SET type = COALESCE($2, type), input = COALESCE($3, input), \
+             metadata = COALESCE($4, metadata), output = CASE WHEN $5 THEN $6 ELSE output END \
+             WHERE id = $1"
+        }
+        Dialect::Postgres => {
+            "WITH new (id, type, input, metadata, said, output) AS \
+             (VALUES {rows: id, text, text, text, bool, text}) UPDATE tasks SET \
+             type = COALESCE(new.type, tasks.type), input = COALESCE(new.input, tasks.input), \
+             metadata = COALESCE(new.metadata, tasks.metadata), \
+             output = CASE WHEN new.said THEN new.output ELSE tasks.output END \
+             FROM new WHERE tasks.id = new.id"
+        }
+    };
+    tx.send_rows(sql, &[], &shown, |(id, shown)| {
+        params![
+            id,
+            &shown.kind,
+            &shown.input,
+            &shown.metadata,
+            Param::Bool(shown.output.is_some()),
+            text(shown.output.clone().flatten()),
+        ]
+    })
 }
 
 /// An error as the Runs API shows it.
-pub(crate) fn error_json(error: Option<&JobError>) -> Option<String> {
+pub fn error_json(error: Option<&JobError>) -> Option<String> {
     let json = |error: &JobError| {
         serde_json::json!({ "code": error.code, "message": error.message }).to_string()
     };
     error.map(json)
 }
 
+fn time(at: Option<Timestamp>) -> Param<'static> {
+    at.map_or(Param::Null, |at| Param::Int(at.as_millis()))
+}
+
+fn text(text: Option<String>) -> Param<'static> {
+    text.map_or(Param::Null, |text| Param::Text(text.into()))
+}
+
+fn json<T: serde::Serialize>(value: Option<T>) -> Param<'static> {
+    value.map_or(Param::Null, |value| Json(value).to_param().into_owned())
+}
+
 /// The serde word of an enumeration.
-fn word_of<T: serde::Serialize>(value: T) -> String {
+fn word<T: serde::Serialize>(value: T) -> Param<'static> {
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::String(word)) => Param::Text(word.into()),
         other => unreachable!("an enumeration of words serializes as text, not {other:?}"),
     }
 }

@@ -2,10 +2,12 @@
 
 use colony_core::id::{Epoch, RunDataId, RunId, TaskId};
 use colony_core::ledger::Marks;
+use colony_core::queue_key;
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
+use crate::queue::QueuedTask;
 use crate::row::Row;
 use crate::value::{Json, Param};
 
@@ -116,6 +118,20 @@ pub struct TaskRow {
     pub priority: i64,
     /// Where it waits for a worker.
     pub waiting: Option<Waiting>,
+}
+
+impl TaskRow {
+    /// Its place in the queue, as the task of a program.
+    pub fn place(&self) -> QueuedTask {
+        QueuedTask {
+            key: queue_key::worker(&self.org_id, &self.kind),
+            rank: self.priority,
+            flow: String::new(),
+            task_id: self.id,
+            run_id: self.run_id,
+            timeout_ms: None,
+        }
+    }
 }
 
 /// The columns of [`TaskRow`], of a table named `tasks`.

@@ -86,8 +86,8 @@ pub(super) fn no_key_lock(tx: &Tx<'_>) -> &'static str {
 ///
 /// The database's.
 pub fn is_job_run(tx: &mut Tx<'_>, id: RunId) -> Result<bool, StoreError> {
-    let row = tx.query_opt("SELECT run_id FROM job_runs WHERE run_id = $1", &[&id])?;
-    Ok(row.is_some())
+    let sql = "SELECT id FROM runs WHERE id = $1 AND request_id IS NOT NULL";
+    Ok(tx.query_opt(sql, &[&id])?.is_some())
 }
 
 /// Stores what a PATCH may change of a run.
@@ -134,8 +134,8 @@ pub fn lock_runs(tx: &mut Tx<'_>, ids: &[RunId]) -> Result<BTreeMap<RunId, RunOw
     ids.dedup();
     let lock = no_key_lock(tx);
     let sql = format!(
-        "SELECT id, org_id, EXISTS (SELECT 1 FROM job_runs WHERE job_runs.run_id = runs.id) \
-         FROM runs WHERE id IN ({{list}}) ORDER BY id{lock}"
+        "SELECT id, org_id, request_id IS NOT NULL FROM runs \
+         WHERE id IN ({{list}}) ORDER BY id{lock}"
     );
     let rows = tx.query_list(&sql, &[], &ids)?;
     rows.iter()

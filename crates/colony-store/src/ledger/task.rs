@@ -1,15 +1,17 @@
 //! Tasks: creating them, locking them for a change, storing the change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use colony_core::id::{Epoch, RunId, TaskId};
+use colony_core::state::TaskStatus;
 use colony_core::time::Timestamp;
 
 use super::row::{TASK_COLUMNS, TASK_WIDTH, TaskRow, Waiting, task};
 use super::run::no_key_lock;
 use crate::error::StoreError;
+use crate::lease::{LEASE_COLUMNS, Lease, lease_at};
 use crate::params;
-use crate::row::Row;
+use crate::row::{Row, readable};
 use crate::tx::{Dialect, Tx};
 use crate::value::Param;
 
@@ -97,6 +99,21 @@ pub fn find_task(tx: &mut Tx<'_>, org_id: &str, id: TaskId) -> Result<Option<Tas
         .transpose()
 }
 
+/// Tasks by id, whoever owns them.
+///
+/// # Errors
+///
+/// The database's.
+pub fn find_tasks(
+    tx: &mut Tx<'_>,
+    ids: &[TaskId],
+) -> Result<BTreeMap<TaskId, TaskRow>, StoreError> {
+    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE id IN ({{list}})");
+    let rows = tx.query_list(&sql, &[], ids)?;
+    let tasks = readable(&rows, task)?;
+    Ok(tasks.into_iter().map(|task| (task.id, task)).collect())
+}
+
 /// The tasks of a run that changed at that time or later, a page of them in the order of their ids,
 /// which no change moves.
 ///
@@ -139,30 +156,13 @@ pub fn runs_of_tasks(
     .collect()
 }
 
-/// A worker's lease of a task that no job owns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerLease {
-    /// The task.
-    pub task_id: TaskId,
-    /// Owner.
-    pub org_id: String,
-    /// Its number.
-    pub epoch: Epoch,
-    /// Id of the worker.
-    pub holder: String,
-    /// When it was given.
-    pub started_at: Timestamp,
-    /// When it ends unless it is renewed.
-    pub expires_at: Timestamp,
-}
-
 /// A task that is about to change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LockedTask {
     /// The task.
     pub row: TaskRow,
     /// Its current lease.
-    pub lease: Option<WorkerLease>,
+    pub lease: Option<Lease>,
     /// The engine runs it as part of a job.
     pub is_job_task: bool,
 }
@@ -184,11 +184,8 @@ pub fn lock_tasks(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<Vec<LockedTask>, St
         tx.send_list(&sql, &[], &ids)?;
     }
     let sql = format!(
-        "SELECT {TASK_COLUMNS}, worker_leases.epoch, worker_leases.holder, \
-         worker_leases.started_at, worker_leases.expires_at, \
-         (EXISTS (SELECT 1 FROM job_tasks WHERE job_tasks.run_id = tasks.run_id \
-         AND job_tasks.task_id = tasks.id)) FROM tasks \
-         LEFT JOIN worker_leases ON worker_leases.task_id = tasks.id WHERE tasks.id IN ({{list}})"
+        "SELECT {TASK_COLUMNS}, tasks.job_task IS NOT NULL, {LEASE_COLUMNS} FROM tasks \
+         LEFT JOIN leases ON leases.task_id = tasks.id WHERE tasks.id IN ({{list}})"
     );
     tx.query_list(&sql, &[], &ids)?
         .iter()
@@ -197,24 +194,68 @@ pub fn lock_tasks(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<Vec<LockedTask>, St
 }
 
 fn locked_task(row: &Row) -> Result<LockedTask, StoreError> {
-    let task = task(row)?;
-    let epoch: Option<Epoch> = row.get(TASK_WIDTH)?;
-    let lease = match epoch {
-        None => None,
-        Some(epoch) => Some(WorkerLease {
-            task_id: task.id,
-            org_id: task.org_id.clone(),
-            epoch,
-            holder: row.get(TASK_WIDTH + 1)?,
-            started_at: row.get(TASK_WIDTH + 2)?,
-            expires_at: row.get(TASK_WIDTH + 3)?,
-        }),
-    };
+    let leased: Option<Epoch> = row.get(TASK_WIDTH + 2)?;
+    let lease = leased.map(|_| lease_at(row, TASK_WIDTH + 1)).transpose()?;
     Ok(LockedTask {
-        row: task,
+        row: task(row)?,
         lease,
-        is_job_task: row.get(TASK_WIDTH + 4)?,
+        is_job_task: row.get(TASK_WIDTH)?,
     })
+}
+
+/// Gives queued tasks of programs to workers: each gets its next epoch and runs. On PostgreSQL a task
+/// that someone else is changing right now is left out, and stays in its queue.
+///
+/// # Errors
+///
+/// The database's.
+pub fn start_tasks(
+    tx: &mut Tx<'_>,
+    ids: &[TaskId],
+    now: Timestamp,
+) -> Result<Vec<TaskRow>, StoreError> {
+    let free = match tx.dialect() {
+        Dialect::Sqlite => "{list}",
+        Dialect::Postgres => {
+            "SELECT id FROM tasks WHERE id IN ({list}) FOR NO KEY UPDATE SKIP LOCKED"
+        }
+    };
+    let sql = format!(
+        "UPDATE tasks SET epoch = epoch + 1, status = 'running', waiting = NULL, \
+         queued_at = COALESCE(queued_at, $1), started_at = COALESCE(started_at, $1), \
+         updated_at = $1 WHERE id IN ({free}) AND waiting = 'offered' RETURNING {TASK_COLUMNS}"
+    );
+    tx.query_list(&sql, &[&now], ids)?
+        .iter()
+        .map(task)
+        .collect()
+}
+
+/// Those of some tasks that wait to be claimed.
+///
+/// # Errors
+///
+/// The database's.
+pub fn waiting_tasks(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<BTreeSet<TaskId>, StoreError> {
+    let sql = "SELECT id FROM tasks WHERE id IN ({list}) AND waiting = 'offered'";
+    let rows = tx.query_list(sql, &[], ids)?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Where tasks of an organization are. Unknown ones and those that cannot be read are left out.
+///
+/// # Errors
+///
+/// The database's.
+pub fn states_of(
+    tx: &mut Tx<'_>,
+    org_id: &str,
+    ids: &[TaskId],
+) -> Result<BTreeMap<TaskId, TaskStatus>, StoreError> {
+    let sql = "SELECT id, status FROM tasks WHERE org_id = $1 AND id IN ({list})";
+    let rows = tx.query_list(sql, &[&org_id], ids)?;
+    let states = readable(&rows, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(states.into_iter().collect())
 }
 
 /// Stores what changes and reports may change of tasks.

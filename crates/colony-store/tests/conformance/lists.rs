@@ -10,7 +10,7 @@ use colony_core::time::Timestamp;
 use colony_store::ledger::list::{self, LedgerList, SortBy};
 use colony_store::ledger::run::{self, Growth};
 use colony_store::ledger::task::{self, NewTask};
-use colony_store::ledger::{RunRow, TaskRow, Waiting, count, offer};
+use colony_store::ledger::{RunRow, TaskRow, Waiting, count};
 use colony_store::{StoreError, Tx};
 use colony_testkit::{TestStore, both_databases};
 use uuid::Uuid;
@@ -134,7 +134,7 @@ fn step(tx: &mut Tx<'_>, random: &mut Random, runs: &mut Vec<RunRow>) -> Result<
         }
         _ => {
             let ids = some_tasks(tx, random)?;
-            offer::start_tasks(tx, &ids, now)?;
+            task::start_tasks(tx, &ids, now)?;
             // What no verb does today: a statement over many rows, of several organizations.
             let status = random.pick(TaskStatus::ALL);
             let (from, to) = (random.pick(TaskStatus::ALL), random.below(9) as i64);

@@ -1,17 +1,19 @@
 //! Plans of the hot statements of the work queue and of lists: with tens of thousands of tasks waiting, each
 //! statement of a claim and a report finds its rows by an index. `--nocapture` shows the plans.
 
-use colony_core::id::{Epoch, RunId, TaskId};
+use colony_core::id::{AttemptRef, Epoch, RunId, TaskId};
 use colony_core::ledger::{DataFilter, Marks};
+use colony_core::queue_key;
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
+use colony_store::lease::{self, Holder, Lease};
 use colony_store::ledger::data::{self, DataQuery};
 use colony_store::ledger::list::{self, LedgerList, SortBy};
-use colony_store::ledger::offer::{self, Offer};
 use colony_store::ledger::run::{self, Growth};
-use colony_store::ledger::task::{self, NewTask, WorkerLease};
-use colony_store::ledger::{RunRow, TaskRow, Waiting, lease};
-use colony_store::{Dialect, StoreError, Tx};
+use colony_store::ledger::task::{self, NewTask};
+use colony_store::ledger::{RunRow, TaskRow, Waiting};
+use colony_store::queue::{self, QueuedTask};
+use colony_store::{Dialect, StoreError, Tx, timer};
 use colony_testkit::both_databases;
 use uuid::Uuid;
 
@@ -72,8 +74,8 @@ fn fill(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 fn create(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<(), StoreError> {
     run::lock_runs(tx, &[run_id()])?;
     task::insert_tasks(tx, tasks)?;
-    let offers: Vec<Offer> = tasks.iter().map(|task| Offer::of(&task.row)).collect();
-    offer::insert_offers(tx, &offers)?;
+    let queued: Vec<QueuedTask> = tasks.iter().map(|task| task.row.place()).collect();
+    queue::insert(tx, &queued)?;
     grow(tx)
 }
 
@@ -86,20 +88,26 @@ fn grow(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 fn claim(tx: &mut Tx<'_>) -> Result<Vec<TaskId>, StoreError> {
-    let front = offer::front(tx, "acme", "t", 3)?;
-    let ids: Vec<TaskId> = front.iter().map(|offer| offer.task_id).collect();
-    let rows = offer::start_tasks(tx, &ids, NOW)?;
+    let front = queue::front(tx, &queue_key::worker("acme", "t"), 3)?;
+    let ids: Vec<TaskId> = front.iter().map(|task| task.task_id).collect();
+    let rows = task::start_tasks(tx, &ids, NOW)?;
     assert_eq!(rows.len(), 3);
-    offer::delete_offers(tx, &front)?;
-    let leases = rows.iter().map(|row| WorkerLease {
-        task_id: row.id,
+    queue::remove(tx, &front)?;
+    let leases = rows.iter().map(|row| Lease {
+        attempt: AttemptRef {
+            task_id: row.id,
+            epoch: row.epoch,
+        },
+        run_id: row.run_id,
         org_id: row.org_id.clone(),
-        epoch: row.epoch,
-        holder: "w".to_owned(),
+        of_job: false,
+        holder: Holder::worker("w"),
         started_at: NOW,
         expires_at: NOW,
+        deadline_at: None,
+        stop: false,
     });
-    offer::insert_leases(tx, &leases.collect::<Vec<_>>())?;
+    lease::insert(tx, &leases.collect::<Vec<_>>())?;
     Ok(ids)
 }
 
@@ -107,15 +115,16 @@ fn report(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<(), StoreError> {
     let locked = task::lock_tasks(tx, ids)?;
     let rows: Vec<TaskRow> = locked.iter().map(|task| task.row.clone()).collect();
     task::update_tasks(tx, &rows)?;
-    lease::delete_leases(tx, ids)?;
+    lease::remove(tx, ids)?;
     run::lock_counters(tx, &[run_id()])?;
     grow(tx)
 }
 
 fn upkeep(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     lease::expired(tx, NOW, 256)?;
-    offer::due_tasks(tx, NOW, 256)?;
-    lease::next_due(tx).map(drop)
+    lease::overdue(tx, NOW, 256)?;
+    timer::due(tx, NOW, 256)?;
+    timer::next_due(tx).map(drop)
 }
 
 /// Lists of an organization by every filter and order, near and far.

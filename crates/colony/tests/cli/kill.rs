@@ -252,13 +252,16 @@ fn outcomes_are_single(database: Database, tasks: usize) {
             .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
         usize::try_from(rows).unwrap()
     };
-    assert_eq!(count("SELECT COUNT(*) FROM job_tasks"), tasks);
+    assert_eq!(
+        count("SELECT COUNT(*) FROM tasks WHERE job_task IS NOT NULL"),
+        tasks
+    );
     let accepted = "SELECT COUNT(*) FROM attempts WHERE outcome NOT IN ('given_back', 'lost')";
     assert_eq!(count(accepted), tasks);
     let completed = "SELECT COUNT(DISTINCT task_id) FROM attempts WHERE outcome = 'completed'";
     assert_eq!(count(completed), tasks);
     assert_eq!(count("SELECT COUNT(*) FROM leases"), 0);
-    assert_eq!(count("SELECT COUNT(*) FROM ready_tasks"), 0);
+    assert_eq!(count("SELECT COUNT(*) FROM queue"), 0);
     let interrupted = count("SELECT COUNT(*) FROM attempts WHERE outcome = 'given_back'");
     assert!(interrupted > 0, "no kill hit a task");
     say(&format!(

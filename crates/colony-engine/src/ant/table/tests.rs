@@ -20,6 +20,7 @@ fn ants() -> (Ants, mpsc::Receiver<QueenMessage>) {
         running: BTreeMap::new(),
         early_stops: BTreeMap::new(),
         embedded: true,
+        kept: 0,
     };
     let ants = Ants::default();
     ants.lock().insert("ant".to_owned(), session);
@@ -48,6 +49,10 @@ fn order() -> Box<Order> {
     })
 }
 
+fn run() -> RunId {
+    RunId::new(uuid::Uuid::from_u128(3))
+}
+
 fn request() -> RequestId {
     RequestId::new(uuid::Uuid::from_u128(2))
 }
@@ -61,7 +66,7 @@ fn a_stop_that_overtakes_the_order_is_kept() {
         if stop_first {
             stop();
         }
-        assert!(ants.assign("ant", attempt, request()));
+        assert!(ants.assign("ant", attempt, (request(), run())));
         if !stop_first {
             stop();
         }
@@ -75,7 +80,7 @@ fn a_stop_that_overtakes_the_order_is_kept() {
 fn a_stop_after_the_order_follows_it() {
     let (ants, mut from_queen) = ants();
     let attempt = order().attempt;
-    assert!(ants.assign("ant", attempt, request()));
+    assert!(ants.assign("ant", attempt, (request(), run())));
     assert_eq!(ants.start("ant", order(), || {}), Sent::Started);
     ants.stop("ant", attempt, "cancelled".to_owned());
     assert!(matches!(from_queen.try_recv(), Ok(QueenMessage::Start(_))));
