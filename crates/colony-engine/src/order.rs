@@ -314,6 +314,14 @@ impl TaskInput {
                 ..refused
             }));
         }
+        let planned = self.compiled.plan.task(name).map(|planned| planned.method);
+        if planned.is_some_and(|planned| planned != task.method) {
+            let method = task.method;
+            return Err(format!(
+                "task {name} is {method} as rendered, but waited for another method: write the \
+                 method without a template"
+            ));
+        }
         let dependencies = match self.dependencies(&task) {
             Ok(dependencies) => dependencies,
             Err(message) => return Ok(Prepared::Ended(AttemptEnd::failed("", message))),

@@ -38,7 +38,7 @@ async fn render_waiting(engine: &Engine) -> Result<usize, EngineError> {
         .store
         .read(move |tx| {
             let mut loaded = Vec::new();
-            for place in queue::front(tx, queue_key::RENDER, BATCH)? {
+            for place in queue::to_render(tx, BATCH)? {
                 match Facts::load(tx, place.run_id, place.task_id) {
                     // Reading goes on after a row that cannot be read.
                     Err(error) if error.is_about_rows() => loaded.push((place, Err(error))),

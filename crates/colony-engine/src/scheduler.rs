@@ -239,6 +239,10 @@ async fn prepare(
     ants: &[AntRoom],
 ) -> Result<Prepared, EngineError> {
     let row = row.map_err(|error| EngineError::Unreadable(error.reason()))?;
+    if !found.flags.contains_key(&row.definition_id) {
+        let id = row.definition_id;
+        return Err(EngineError::not_found("readable definition", id));
+    }
     let pass = |readiness| {
         Prepared::Pass(Pass {
             id: row.id,

@@ -117,7 +117,7 @@ INSERT INTO held (task_id, epoch, run_id, org_id, of_job, holder_kind, holder, s
 INSERT INTO held (task_id, epoch, run_id, org_id, of_job, holder_kind, holder, started_at, expires_at)
     SELECT old.task_id, old.epoch, tasks.run_id, old.org_id, FALSE, 'worker', old.holder,
         old.started_at, old.expires_at
-    FROM worker_leases AS old JOIN tasks ON tasks.id = old.task_id ON CONFLICT DO NOTHING;
+    FROM worker_leases AS old JOIN tasks ON tasks.id = old.task_id WHERE TRUE ON CONFLICT DO NOTHING;
 DROP TABLE leases;
 DROP TABLE worker_leases;
 ALTER TABLE held RENAME TO leases;
@@ -126,7 +126,7 @@ CREATE INDEX leases_deadline ON leases (deadline_at) WHERE deadline_at IS NOT NU
 CREATE INDEX leases_ant ON leases (holder) WHERE holder_kind = 'ant';
 
 INSERT INTO timers (kind, subject, detail, due_at)
-    SELECT 'offer_due', task_id, '', due_at FROM delayed_tasks ON CONFLICT DO NOTHING;
+    SELECT 'offer_due', task_id, '', due_at FROM delayed_tasks WHERE TRUE ON CONFLICT DO NOTHING;
 
 DROP TABLE delayed_tasks;
 DROP TABLE offers;

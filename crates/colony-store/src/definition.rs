@@ -9,7 +9,7 @@ use colony_core::time::Timestamp;
 use crate::error::StoreError;
 use crate::list::{self, Column, Kind, ListError, ListQuery, Listing, Page};
 use crate::params;
-use crate::row::Row;
+use crate::row::{Row, readable};
 use crate::tx::Tx;
 use crate::value::Json;
 
@@ -190,7 +190,7 @@ pub struct Flags {
     pub disabled: bool,
 }
 
-/// The flags of versions as they are now. Unknown ones are left out.
+/// The flags of versions as they are now. Those that are unknown or make no sense are left out.
 ///
 /// # Errors
 ///
@@ -202,17 +202,16 @@ pub fn flags_of(
     let sql = "SELECT id, max_concurrency, active, deleted, disabled FROM definitions \
                WHERE id IN ({list})";
     let rows = tx.query_list(sql, &[], ids)?;
-    rows.iter()
-        .map(|row| {
-            let flags = Flags {
-                max_concurrency: row.get(1)?,
-                active: row.get(2)?,
-                deleted: row.get(3)?,
-                disabled: row.get(4)?,
-            };
-            Ok((row.get(0)?, flags))
-        })
-        .collect()
+    let flags = readable(&rows, |row| {
+        let flags = Flags {
+            max_concurrency: row.get(1)?,
+            active: row.get(2)?,
+            deleted: row.get(3)?,
+            disabled: row.get(4)?,
+        };
+        Ok((row.get(0)?, flags))
+    })?;
+    Ok(flags.into_iter().collect())
 }
 
 /// The newest undeleted versions of some types (organization and name), by schedule key.

@@ -102,14 +102,32 @@ pub(crate) fn hop(
     tx.query(&sql, &[])?.iter().map(|row| row.get(0)).collect()
 }
 
-/// The front of a key whose tasks are all of one flow: workers' keys, and what is to be rendered. On
-/// PostgreSQL the places are locked, and places that others hold are skipped.
+/// The front of a key of workers, whose tasks are all of one flow. On PostgreSQL the places are locked,
+/// and places that others hold are skipped.
 ///
 /// # Errors
 ///
 /// The database's.
 pub fn front(tx: &mut Tx<'_>, key: &str, limit: u32) -> Result<Vec<QueuedTask>, StoreError> {
     let lock = tx.skip_locked();
+    first(tx, key, limit, lock)
+}
+
+/// What is to be rendered first, for a look.
+///
+/// # Errors
+///
+/// The database's.
+pub fn to_render(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<QueuedTask>, StoreError> {
+    first(tx, queue_key::RENDER, limit, "")
+}
+
+fn first(
+    tx: &mut Tx<'_>,
+    key: &str,
+    limit: u32,
+    lock: &str,
+) -> Result<Vec<QueuedTask>, StoreError> {
     // A number rather than a parameter, so that the plan is made for it; rounded, so that few
     // texts exist.
     let rounded = limit.next_power_of_two();

@@ -92,12 +92,13 @@ pub(crate) fn run_operations(
         }
         outcomes.push(outcome);
     }
+    base.copy_reused(tx, ground, now)?;
     if !rooms.is_empty() {
         dispatch::lease_to_ants(tx, ground, &mut base, rooms, now)?;
     } else if !base.writes.queued.is_empty() {
         base.effects.dispatch = true;
     }
-    let effects = base.write(tx, ground, now)?;
+    let effects = base.write(tx, now)?;
     Ok((outcomes, effects))
 }
 
@@ -223,20 +224,12 @@ impl Base {
     }
 
     /// Writes everything that changed.
-    pub(super) fn write(
-        mut self,
-        tx: &mut Tx<'_>,
-        ground: &Ground,
-        now: Timestamp,
-    ) -> Result<Effects, StoreError> {
+    pub(super) fn write(mut self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Effects, StoreError> {
         let runs = std::mem::take(&mut self.runs);
         let entries = runs.into_values().filter_map(Result::ok);
-        let mut entries: Vec<RunEntry> = entries.filter(|entry| entry.touched).collect();
-        for entry in &entries {
-            self.copy_reused(tx, ground, entry, now)?;
-        }
+        let entries: Vec<RunEntry> = entries.filter(|entry| entry.touched).collect();
         let mut results = self.results(tx, &entries)?;
-        for entry in &mut entries {
+        for entry in &entries {
             let ids = entry.row.task_ids();
             self.effects.changes.push((entry.row.run_id, ids));
         }
@@ -286,21 +279,27 @@ impl Base {
         &mut self,
         tx: &mut Tx<'_>,
         ground: &Ground,
-        entry: &RunEntry,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if entry.reused.is_empty() {
-            return Ok(());
-        }
-        let request = request::find_request(tx, entry.row.request_id)?;
-        let Some(from) = request.and_then(|request| request.last_run_id) else {
-            return Ok(());
-        };
-        for name in &entry.reused {
-            let to = entry.row.tasks.get(name).map(|task| task.id);
-            let old = job_run::find_task(tx, from, name)?;
-            if let Some((old, to)) = old.zip(to) {
-                self.copy_task(tx, ground, &entry.row, (from, old), to, now)?;
+        let entries = self.runs.values_mut().filter_map(|run| run.as_mut().ok());
+        let reusing = entries.filter(|entry| !entry.reused.is_empty());
+        let reusing: Vec<(JobRunRow, Vec<String>)> = reusing
+            .map(|entry| {
+                entry.row.has_data = true;
+                (entry.row.clone(), std::mem::take(&mut entry.reused))
+            })
+            .collect();
+        for (run, names) in reusing {
+            let request = request::find_request(tx, run.request_id)?;
+            let Some(from) = request.and_then(|request| request.last_run_id) else {
+                continue;
+            };
+            for name in names {
+                let to = run.tasks.get(&name).map(|task| task.id);
+                let old = job_run::find_task(tx, from, &name)?;
+                if let Some((old, to)) = old.zip(to) {
+                    self.copy_task(tx, ground, &run, (from, old), to, now)?;
+                }
             }
         }
         Ok(())

@@ -194,9 +194,9 @@ impl Operation for Launch {
         if !waits || request.run_id != self.request.run_id {
             return Ok(Launched::No);
         }
-        let Some(flags) = stage.flags(self.compiled.row.id) else {
-            return Ok(Launched::No);
-        };
+        let id = self.compiled.row.id;
+        let flags = stage.flags(id);
+        let flags = flags.ok_or_else(|| EngineError::not_found("readable definition", id))?;
         let taken = stage.taken(&request.schedule_key);
         let reason = obstacle(&request.job_type, flags);
         if let Some(reason) = reason {

@@ -192,7 +192,7 @@ pub(crate) fn lease_to_worker(
             }
         }
     }
-    result.effects = base.write(tx, ground, now)?;
+    result.effects = base.write(tx, now)?;
     Ok(result)
 }
 

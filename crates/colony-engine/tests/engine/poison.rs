@@ -70,9 +70,12 @@ const WAITING: &[&str] = &[
     "UPDATE definitions SET raw_yaml = 'tasks: [' WHERE id = {definition}",
     "UPDATE definitions SET raw_yaml = 'job_type: x' WHERE id = {definition}",
     "UPDATE definitions SET max_concurrency = -1 WHERE id = {definition}",
+    "UPDATE definitions SET plan = '{' WHERE id = {definition}",
     r#"UPDATE definitions SET raw_yaml = 'job_type: x
+tasks: [{task_type: a, method: WORKER}]' WHERE id = {definition}"#,
+    r#"UPDATE definitions SET plan = NULL, raw_yaml = 'job_type: x
 tasks: [{task_type: "a\0b", method: SHELL, script: [x]}]' WHERE id = {definition}"#,
-    r#"UPDATE definitions SET raw_yaml = 'job_type: x
+    r#"UPDATE definitions SET plan = NULL, raw_yaml = 'job_type: x
 tasks: [{task_type: a, method: WORKER, worker_type: "a\0b"}]' WHERE id = {definition}"#,
 ];
 

@@ -134,7 +134,8 @@ both_databases! {
     fn bad_submissions_are_refused(store) {
         block_on(async {
             let kit = Kit::new(&store);
-            kit.save(&job("keyed", "required_params: [A, B]", "")).await;
+            kit.save(&job("keyed", "", "")).await;
+            kit.save(&job("needy", "required_params: [A, B]", "")).await;
             let refused = kit.engine.submit(&kit.caller, Submit {
                 job_type: "nope".to_owned(), ..Submit::default()
             }).await;
@@ -147,11 +148,15 @@ both_databases! {
             let first = kit.submit_with(keyed.clone()).await;
             let taken = kit.engine.submit(&kit.caller, keyed.clone()).await;
             assert!(matches!(taken, Err(EngineError::KeyTaken { by }) if by.to_string() == first));
-            let _ant = ScriptedAnt::connect(&kit.engine, "ant", &[], true).await;
-            let request = kit.wait(&first, JobState::Failed).await;
+            let needy = Submit { job_type: "needy".to_owned(), ..keyed.clone() };
+            let taken = kit.engine.submit(&kit.caller, needy.clone()).await;
+            assert!(matches!(taken, Err(EngineError::KeyTaken { by }) if by.to_string() == first));
+            kit.engine.cancel(&kit.caller, &first).await.unwrap();
+            // The key of a finished request is free again. This one ends at once, and frees it too.
+            let second = kit.submit_with(needy).await;
+            let request = kit.wait(&second, JobState::Failed).await;
             assert_eq!(request.error_code, "ERR_VALIDATION");
             assert!(request.error_message.contains("not configured: A, B"), "{}", request.error_message);
-            // The key of a finished request is free again.
             kit.submit_with(keyed).await;
         });
     }
