@@ -49,7 +49,7 @@ pub(crate) fn advance_locked(
     actions: &mut Actions,
 ) -> Result<bool, EngineError> {
     let compiled = engine.definitions.load(tx, before.definition_id)?;
-    check_current(&compiled.plan, before)?;
+    check_active(&compiled.plan, before)?;
     let decision = job::apply(
         &compiled.plan,
         before.run.clone(),
@@ -103,12 +103,13 @@ pub(crate) fn expect_moved(moved: bool, before: &JobRunRow, task: &str) -> Resul
 }
 
 /// A run whose task is not in its definition can go nowhere.
-fn check_current(plan: &Plan, before: &JobRunRow) -> Result<(), EngineError> {
-    match &before.run.current {
-        Some(name) if plan.task(name).is_none() => Err(EngineError::Invalid(format!(
+fn check_active(plan: &Plan, before: &JobRunRow) -> Result<(), EngineError> {
+    let mut active = before.run.active();
+    match active.find(|(name, _)| plan.task(name).is_none()) {
+        Some((name, _)) => Err(EngineError::Invalid(format!(
             "its definition has no task {name}, which it is at"
         ))),
-        Some(_) | None => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -124,6 +125,10 @@ fn job_state(before: &JobRunRow, after: &JobRun, effects: &[Effect]) -> JobState
         Effect::AwaitApproval { .. } => Some(JobState::ManualApprovalRequired),
         Effect::Offer { .. }
         | Effect::WakeTask { .. }
+        | Effect::StartChildren { .. }
+        | Effect::AwaitChildren { .. }
+        | Effect::StopChildren { .. }
+        | Effect::AskReview { .. }
         | Effect::Stop { .. }
         | Effect::Withdraw { .. }
         | Effect::WakeJob { .. }
@@ -154,7 +159,10 @@ impl<'a> Advance<'a, '_> {
     ) -> Result<(), EngineError> {
         let run_id = self.before.run_id;
         match effect {
-            Effect::Offer { task } => {
+            // Children have no use-case yet: ants are asked, and none says that it can.
+            Effect::Offer { task }
+            | Effect::StartChildren { task }
+            | Effect::AwaitChildren { task } => {
                 if let (Some(task_id), Some(control)) = (id_of(&task), self.control(&task)) {
                     let queue = tags::queue_in_run(self.tx, self.engine, self.before, control)?;
                     let (ready, method) =
@@ -172,7 +180,7 @@ impl<'a> Advance<'a, '_> {
             Effect::WakeJob { at } => {
                 self.set_timer(&Timer::run(TimerKind::JobRetryDue, run_id, "", at))?;
             }
-            Effect::Stop { task, reason } => {
+            Effect::Stop { task, reason } | Effect::StopChildren { task, reason } => {
                 if let Some(task_id) = id_of(&task) {
                     self.stop(task_id, reason)?;
                 }
@@ -187,6 +195,8 @@ impl<'a> Advance<'a, '_> {
                 timer::clear(self.tx, run_id.uuid())?;
             }
             Effect::Requeue { state, at } => self.requeue(state, at)?,
+            // People are asked through the request (`AwaitApproval`).
+            Effect::AskReview { .. } => {}
             Effect::AwaitApproval { task } => {
                 let id = self.before.request_id;
                 request::request_awaits_approval(self.tx, id, &task, self.now)?;
@@ -249,6 +259,9 @@ impl<'a> Advance<'a, '_> {
             StopReason::Cancelled => "job cancelled by user",
             StopReason::TaskTimedOut => "task did not end within its timeout",
             StopReason::JobTimedOut => "job did not end within its timeout",
+            StopReason::JobFailed => "another task of the job failed",
+            StopReason::JobPaused => "another task paused the job",
+            StopReason::JobRestarted => "another task restarts the job",
         };
         if let Some(lease) = dispatch::find_lease(self.tx, task_id)? {
             self.actions
@@ -264,7 +277,11 @@ impl<'a> Advance<'a, '_> {
             at,
             retried: self.after.retried,
             paused_count: self.after.paused_count,
-            current_task: self.after.current.clone().unwrap_or_default(),
+            current_task: self
+                .after
+                .current_task(self.plan)
+                .unwrap_or_default()
+                .to_owned(),
         };
         request::requeue_request(self.tx, self.before.request_id, &change, self.now)?;
         self.actions.due(at);

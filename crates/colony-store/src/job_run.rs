@@ -113,7 +113,7 @@ impl NewJobRun {
 pub fn lock_job_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<JobRunRow>, StoreError> {
     let sql = format!(
         "SELECT org_id, request_id, definition_id, schedule_key, rank, job_state, phase, pass, \
-         job_retries, retried, paused_count, task_runs, deadline_at, current_task, verdict, \
+         job_retries, retried, paused_count, task_runs, deadline_at, verdict, \
          skip_cleanup, EXISTS (SELECT 1 FROM run_data WHERE run_data.run_id = job_runs.run_id) \
          FROM job_runs JOIN runs ON runs.id = job_runs.run_id WHERE run_id = $1{}",
         tx.for_update()
@@ -130,9 +130,8 @@ pub fn lock_job_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<JobRunRow>,
         paused_count: row.get(10)?,
         task_runs: row.get(11)?,
         deadline: row.get::<Option<Timestamp>>(12)?.unwrap_or_default(),
-        current: row.get(13)?,
-        verdict: row.get::<Option<Json<Verdict>>>(14)?.map(|json| json.0),
-        skip_cleanup: row.get(15)?,
+        verdict: row.get::<Option<Json<Verdict>>>(13)?.map(|json| json.0),
+        skip_cleanup: row.get(14)?,
         tasks,
     };
     Ok(Some(JobRunRow {
@@ -145,7 +144,7 @@ pub fn lock_job_run(tx: &mut Tx<'_>, run_id: RunId) -> Result<Option<JobRunRow>,
         job_state: row.get(5)?,
         run,
         task_ids,
-        has_data: row.get(16)?,
+        has_data: row.get(15)?,
         fresh: None,
     }))
 }

@@ -82,7 +82,7 @@ const RUNNING: &[&str] = &[
     "UPDATE job_runs SET phase = 'odd' WHERE run_id = {run}",
     "UPDATE job_runs SET job_state = 'ODD' WHERE run_id = {run}",
     "UPDATE job_runs SET definition_id = {new_id} WHERE run_id = {run}",
-    "UPDATE job_runs SET current_task = 'nobody' WHERE run_id = {run}",
+    "UPDATE job_tasks SET task_type = 'nobody' WHERE run_id = {run}",
     "UPDATE job_runs SET pass = -1 WHERE run_id = {run}",
     "UPDATE job_tasks SET state = 'ODD' WHERE run_id = {run}",
     "UPDATE job_tasks SET state = 'READY' WHERE run_id = {run}",

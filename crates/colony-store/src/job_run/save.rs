@@ -55,9 +55,12 @@ pub fn save_job_run(
         .collect();
     let counts = Counts::of(before, &changed);
     match &before.fresh {
-        Some(fresh) => insert_run(tx, before, after, job_state, &counts, fresh, now)?,
+        Some(fresh) => {
+            insert_ledger(tx, before, job_state, &counts, fresh, now)?;
+            insert_run(tx, before, after, plan, job_state)?;
+        }
         None => {
-            update_run(tx, before, after, job_state)?;
+            update_run(tx, before, after, plan, job_state)?;
             update_ledger(tx, before, job_state, &counts, now)?;
         }
     }
@@ -127,17 +130,10 @@ fn count_slot(tx: &mut Tx<'_>, before: &JobRunRow, after: &JobRun) -> Result<(),
     Ok(())
 }
 
-/// When the run must be over: only one that follows its path can run out of time.
-fn deadline(after: &JobRun) -> Option<Timestamp> {
-    let clocked = matches!(after.phase, Phase::Walking | Phase::Retrying);
-    clocked.then_some(after.deadline)
-}
-
 /// Makes the rows of a run as the first decision left it.
-fn insert_run(
+fn insert_ledger(
     tx: &mut Tx<'_>,
     before: &JobRunRow,
-    after: &JobRun,
     job_state: JobState,
     counts: &Counts,
     fresh: &FreshRun,
@@ -162,6 +158,16 @@ fn insert_run(
             &ended_at,
         ],
     )?;
+    Ok(())
+}
+
+fn insert_run(
+    tx: &mut Tx<'_>,
+    before: &JobRunRow,
+    after: &JobRun,
+    plan: &Plan,
+    job_state: JobState,
+) -> Result<(), StoreError> {
     tx.send(
         "INSERT INTO job_runs (run_id, request_id, definition_id, schedule_key, rank, job_state, \
          phase, occupies_slot, pass, job_retries, retried, paused_count, task_runs, deadline_at, \
@@ -181,8 +187,8 @@ fn insert_run(
             &after.retried,
             &after.paused_count,
             &after.task_runs,
-            &deadline(after),
-            &after.current,
+            &after.due_at(),
+            &after.current_task(plan),
             &after.verdict.as_ref().map(Json),
             &after.skip_cleanup,
         ],
@@ -194,6 +200,7 @@ fn update_run(
     tx: &mut Tx<'_>,
     before: &JobRunRow,
     after: &JobRun,
+    plan: &Plan,
     job_state: JobState,
 ) -> Result<(), StoreError> {
     tx.send(
@@ -210,8 +217,8 @@ fn update_run(
             &after.retried,
             &after.paused_count,
             &after.task_runs,
-            &deadline(after),
-            &after.current,
+            &after.due_at(),
+            &after.current_task(plan),
             &after.verdict.as_ref().map(Json),
             &after.skip_cleanup,
         ],
