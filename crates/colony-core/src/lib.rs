@@ -10,6 +10,7 @@ pub mod job;
 pub mod ledger;
 pub mod method;
 pub mod plan;
+pub mod schedule;
 pub mod state;
 pub mod text;
 pub mod time;
