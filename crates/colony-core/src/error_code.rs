@@ -16,6 +16,8 @@ pub const RESTART_JOB: &str = "ERR_RESTART_JOB";
 pub const RESTART_TASK: &str = "ERR_RESTART_TASK";
 /// A task asked to pause the job.
 pub const PAUSE_JOB: &str = "ERR_PAUSE_JOB";
+/// A person refused.
+pub const MANUAL_REJECTION: &str = "ERR_MANUAL_REJECTION";
 /// The ants that worked on a task were lost.
 pub const ANTS_UNAVAILABLE: &str = "ERR_ANTS_UNAVAILABLE";
 /// The ant could not execute the task at all.

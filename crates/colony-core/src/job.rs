@@ -3,10 +3,13 @@
 //! [`apply`] is the whole decision: it takes a [`JobRun`], an [`Event`] and the time, and returns
 //! the next `JobRun` with the [`Effect`]s to carry out. The caller stores both in one transaction.
 
+mod active;
 mod apply;
 mod attempt;
+mod children;
 mod ending;
 mod event;
+mod review;
 mod route;
 mod run;
 mod suspend;

@@ -11,7 +11,7 @@ pub mod ledger;
 pub mod method;
 pub mod plan;
 pub mod queue_key;
+pub mod schedule;
 pub mod state;
 pub mod text;
 pub mod time;
-pub mod turns;

@@ -76,6 +76,8 @@ pub struct TaskPlan {
 pub enum Target {
     /// Another task, or the same one.
     Task(String),
+    /// Several tasks at once.
+    Tasks(Vec<String>),
     /// The task counts as completed.
     Completed,
     /// The task counts as failed.
@@ -97,6 +99,23 @@ pub enum Target {
 }
 
 impl Target {
+    /// The tasks that it leads to; none for a reserved word.
+    pub fn tasks(&self) -> &[String] {
+        match self {
+            Self::Task(name) => std::slice::from_ref(name),
+            Self::Tasks(names) => names,
+            Self::Completed
+            | Self::Failed
+            | Self::Fatal
+            | Self::Executing
+            | Self::RestartTask
+            | Self::RestartJob
+            | Self::PauseJob
+            | Self::WaitForApproval
+            | Self::ErrorCode(_) => &[],
+        }
+    }
+
     /// Reads a target word. `is_task` tells whether a task of that name exists: it wins over
     /// `ERR_…`, no other reserved word may name a task.
     pub fn parse(word: &str, is_task: bool) -> Option<Self> {

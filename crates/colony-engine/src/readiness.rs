@@ -1,10 +1,12 @@
 //! Whether a request may run: by its parameters, its definition, and the ants that are there.
 
+use std::collections::BTreeSet;
+
 use colony_core::error_code;
 use colony_core::job::JobError;
-use colony_core::method::Method;
 use colony_core::plan::TaskPlan;
 use colony_core::queue_key;
+use colony_core::schedule::{Ant, Need, Reason};
 use colony_store::request::RequestRow;
 
 use crate::ant::AntRoom;
@@ -15,43 +17,68 @@ use crate::order::JobData;
 use crate::runs::Readiness;
 use crate::tags;
 
-/// Looks at a request before it is launched (`job-definitions` 8.2, steps 1 to 3). Templates are
-/// rendered here, outside of any transaction.
-pub(crate) fn readiness(
+/// What a request asks of ants, or why it must end without running: a required parameter is missing, or
+/// it is filtered (`job-definitions` 8.2, steps 1 and 3). Templates are rendered here, outside of any
+/// transaction.
+pub(crate) fn needs_of(
     engine: &Engine,
     request: &RequestRow,
     compiled: &Compiled,
-    ants: &[AntRoom],
-) -> Result<Readiness, EngineError> {
+) -> Result<Result<Vec<Need>, JobError>, EngineError> {
     let definition = &compiled.definition;
-    let needs_ant = |task: &&TaskPlan| !matches!(task.method, Method::Manual | Method::Worker);
-    let mut tasks = compiled.plan.tasks.iter().filter(needs_ant);
-    let mut templates = tasks.clone().any(tags::are_templates);
+    let tasks = &compiled.plan.tasks;
+    let mut templates = tasks.iter().any(tags::are_templates);
     templates |= !definition.required_params.is_empty() || !definition.skip_if.is_empty();
     let data = match templates {
         true => Some(JobData::of_request(engine, request, compiled)?),
         false => None,
     };
     if let Some(error) = data.as_ref().and_then(|data| refusal(data, compiled)) {
-        return Ok(Readiness::Refused(error));
+        return Ok(Err(error));
     }
-    let known = |task: &TaskPlan| match &data {
-        Some(data) if tags::are_templates(task) => tags::rendered(task, data),
-        Some(_) | None => task.clone(),
+    let need = |task: &TaskPlan| Need {
+        task: task.name.clone(),
+        method: task.method,
+        tags: match &data {
+            Some(data) if tags::are_templates(task) => tags::rendered(task, data).tags,
+            Some(_) | None => task.tags.clone(),
+        },
     };
-    let unserved = tasks.find_map(|task| {
-        let task = known(task);
-        let key = queue_key::ant(task.method, &task.tags);
-        let served = ants.iter().any(|ant| ant.serves(&key));
-        (!served).then(|| (key, no_ant_for(&task)))
-    });
-    Ok(match unserved {
-        Some((key, reason)) => Readiness::Unserved(key, reason),
-        None => Readiness::Ready,
-    })
+    Ok(Ok(tasks.iter().map(need).collect()))
 }
 
-/// Why the request must end without running: a required parameter is missing, or it is filtered.
+/// Whether a request may run as soon as there is a slot.
+pub(crate) fn readiness(
+    engine: &Engine,
+    request: &RequestRow,
+    compiled: &Compiled,
+) -> Result<Readiness, EngineError> {
+    let needs = match needs_of(engine, request, compiled)? {
+        Ok(needs) => needs,
+        Err(error) => return Ok(Readiness::Refused(error)),
+    };
+    let ants = ants(&engine.ants.rooms());
+    let unmet = needs.into_iter().find(|need| !need.is_met(&ants));
+    Ok(unmet.map_or(Readiness::Ready, unserved))
+}
+
+/// No ant can do a task of it.
+pub(crate) fn unserved(need: Need) -> Readiness {
+    let key = queue_key::ant(need.method, &need.tags);
+    Readiness::Unserved(key, Reason::NoAnt(need).to_string())
+}
+
+/// The ants that are there, as scheduling sees them.
+pub(crate) fn ants(rooms: &[AntRoom]) -> Vec<Ant> {
+    let ant = |room: &AntRoom| Ant {
+        methods: room.methods.iter().copied().collect(),
+        tags: (room.tags.iter())
+            .map(|tag| tag.to_lowercase())
+            .collect::<BTreeSet<_>>(),
+    };
+    rooms.iter().map(ant).collect()
+}
+
 fn refusal(data: &JobData, compiled: &Compiled) -> Option<JobError> {
     let missing = data.missing_params(compiled);
     if !missing.is_empty() {
@@ -65,13 +92,4 @@ fn refusal(data: &JobData, compiled: &Compiled) -> Option<JobError> {
         let message = format!("job filtered due to {expression}");
         JobError::new(error_code::FILTERED_JOB, message)
     })
-}
-
-fn no_ant_for(task: &TaskPlan) -> String {
-    let tags = match task.tags.join(", ") {
-        tags if tags.is_empty() => String::new(),
-        tags => format!(" with tags {tags}"),
-    };
-    let (method, name) = (task.method, &task.name);
-    format!("no ant offers {method}{tags}, which task {name} needs")
 }

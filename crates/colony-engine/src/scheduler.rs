@@ -1,26 +1,30 @@
 //! The scheduler loop: picks due requests by priority and age within limits, and launches runs
 //! (`job-definitions` 8.2, with the rulings of the design: nothing is polled or pushed back).
 //!
-//! It looks at what it is called for, prepares it outside of any transaction, and leaves the rest to
-//! operations in batches ([`Launch`], [`Pass`]).
+//! It looks at what it is called for in one state of the database, asks `colony_core::schedule` for a
+//! plan, and leaves the rest to operations in batches ([`Launch`], [`Pass`]), which look again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use colony_core::error_code;
 use colony_core::id::{DefinitionId, RequestId};
-use colony_core::job::TaskRun;
-use colony_core::turns::take_turns;
+use colony_core::job::{JobError, TaskRun};
+use colony_core::schedule::{
+    Ant, Cursor, Need, Queue, Reason, SchedulePlan, Snapshot, Waiting, plan,
+};
 use colony_store::definition::{self, Flags};
 use colony_store::request::{self, RequestRow};
 use colony_store::{StoreError, Tx, job_run, schedule};
 
-use crate::ant::AntRoom;
 use crate::backoff::Backoff;
+use crate::compile::Compiled;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::isolate::Subject;
 use crate::nudge::Wanted;
-use crate::readiness::readiness;
-use crate::runs::{Launch, Launched, Pass, Readiness};
+use crate::readiness::{ants, needs_of, unserved};
+use crate::runs::{Launch, Launched, Pass, Readiness, closed, flow};
 
 /// Requests looked at in one round.
 const BATCH: u32 = 64;
@@ -30,9 +34,11 @@ const SERVED_MAX: u32 = 1024;
 
 pub(crate) async fn run(engine: Engine) {
     let mut backoff = Backoff::new("scheduler");
+    // Whose turn it was last. Lost with the process, which only moves turns.
+    let mut cursor = Cursor::default();
     loop {
         let wanted = engine.nudges.scheduler_called().await;
-        match look(&engine, &wanted).await {
+        match look(&engine, &wanted, &mut cursor).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
                 tracing::error!("failed to schedule: {error}");
@@ -43,7 +49,7 @@ pub(crate) async fn run(engine: Engine) {
     }
 }
 
-async fn look(engine: &Engine, wanted: &Wanted) -> Result<(), EngineError> {
+async fn look(engine: &Engine, wanted: &Wanted, cursor: &mut Cursor) -> Result<(), EngineError> {
     let mut keys = wanted.keys.clone();
     if wanted.unserved || wanted.everything {
         keys.extend(serve(engine).await?);
@@ -55,7 +61,7 @@ async fn look(engine: &Engine, wanted: &Wanted) -> Result<(), EngineError> {
     while !keys.is_empty() {
         let some: Vec<String> = keys.drain(..keys.len().min(BATCH as usize)).collect();
         // What is left of one key comes after the others.
-        keys.extend(look_at(engine, some).await?);
+        keys.extend(look_at(engine, some, cursor).await?);
     }
     Ok(())
 }
@@ -148,8 +154,19 @@ impl Found {
     }
 }
 
+/// A request that was looked at.
+struct Looked {
+    row: RequestRow,
+    compiled: Arc<Compiled>,
+    needs: Vec<Need>,
+}
+
 /// Looks at the best requests of some keys. Gives the keys of which there may be more to launch.
-async fn look_at(engine: &Engine, keys: Vec<String>) -> Result<Vec<String>, EngineError> {
+async fn look_at(
+    engine: &Engine,
+    keys: Vec<String>,
+    cursor: &mut Cursor,
+) -> Result<Vec<String>, EngineError> {
     for key in &keys {
         engine.nudges.set_short(key, true);
     }
@@ -158,67 +175,147 @@ async fn look_at(engine: &Engine, keys: Vec<String>) -> Result<Vec<String>, Engi
         .store
         .read(move |tx| Found::read(tx, &wanted))
         .await?;
-    let ants = engine.ants.rooms();
-    let mut more = Vec::new();
-    let (mut launches, mut passes) = (BTreeMap::new(), Vec::new());
+    let mut passes = Vec::new();
+    let mut looked: BTreeMap<&str, Vec<Looked>> = BTreeMap::new();
     for (key, due) in &found.due {
-        let count = due.len();
-        let mut ready = VecDeque::new();
         for (id, row) in due {
             let subject = Subject::Request(*id);
-            match prepare(engine, &found, row.as_ref(), &ants).await {
-                Ok(Prepared::Launch(launch)) => ready.push_back((subject, *launch)),
-                Ok(Prepared::Pass(pass)) => passes.push((subject, pass)),
+            match look_closer(engine, &found, row.as_ref()).await {
+                Ok(Ok(request)) => looked.entry(key).or_default().push(request),
+                Ok(Err(readiness)) => passes.push((subject, Pass { id: *id, readiness })),
                 Err(error) if error.is_about_rows() => engine.give_up(subject, &error).await?,
                 Err(error) => return Err(error),
             }
         }
-        // Those behind the last slot need not be asked for: the first of them tells why it waits.
-        let free = slots_free(&found, due, key);
-        let asked = ready.len().min(free as usize + 1);
-        ready.truncate(asked);
-        if count >= BATCH as usize && asked <= free as usize {
-            more.push(key.clone());
-        }
-        launches.insert(key.clone(), ready);
+    }
+    let snapshot = snapshot(&found, &looked, &ants(&engine.ants.rooms()));
+    let plan = plan(&snapshot, std::mem::take(cursor), BATCH as usize);
+    *cursor = plan.cursor.clone();
+    let (mut more, mut short) = (BTreeSet::new(), BTreeSet::new());
+    for (queue, key) in snapshot.queues.iter().zip(looked.keys()) {
+        let waits = waiting(queue, &plan, &mut passes);
+        short.extend(waits.for_slot.then(|| (*key).to_owned()));
+        more.extend(waits.for_turn.then(|| (*key).to_owned()));
+        let count = found.due.get(*key).map_or(0, Vec::len);
+        // There may be more behind those that were looked at.
+        let all = count >= BATCH as usize && !waits.for_slot && queue.closed.is_none();
+        more.extend(all.then(|| (*key).to_owned()));
     }
     engine.perform_each(passes).await?;
-    let in_turns = take_turns(launches, "");
-    let short = launch(engine, in_turns).await?;
+    short.extend(launch(engine, &found, looked, &plan.launch).await?);
     for key in &keys {
         // Somebody waits for a slot, or may come to.
-        let waits = short.contains(key) || more.contains(key);
-        engine.nudges.set_short(key, waits);
+        engine
+            .nudges
+            .set_short(key, short.contains(key) || more.contains(key));
     }
-    more.retain(|key| !short.contains(key));
-    Ok(more)
+    Ok(more
+        .into_iter()
+        .filter(|key| !short.contains(key))
+        .collect())
 }
 
-fn slots_free(
-    found: &Found,
-    due: &[(RequestId, Result<RequestRow, StoreError>)],
-    key: &str,
-) -> u32 {
-    let versions = due.iter().filter_map(|(_, row)| row.as_ref().ok());
-    let flags = versions.filter_map(|row| found.flags.get(&found.version(row)));
-    // A version that was just looked up has no flags here; it is asked for in any case.
-    let most = flags.map(|flags| flags.max_concurrency).max();
-    let taken = found.taken.get(key).copied().unwrap_or(0);
-    most.map_or(BATCH, |most| most.saturating_sub(taken))
+/// What requests of a key wait for that are not launched.
+#[derive(Default)]
+struct Waits {
+    for_slot: bool,
+    for_turn: bool,
 }
 
-/// Launches requests in their order. Gives the keys without a free slot.
+/// Notes why those wait that a plan does not launch: each that no ant can serve, and of the others the
+/// first one.
+fn waiting(queue: &Queue, plan: &SchedulePlan, passes: &mut Vec<(Subject, Pass)>) -> Waits {
+    let mut waits = Waits::default();
+    let mut told = false;
+    for waiting in &queue.waiting {
+        if plan.launch.contains(&waiting.id) {
+            continue;
+        }
+        let readiness = match plan.why(queue, waiting) {
+            Reason::NoAnt(need) => unserved(need),
+            Reason::Turn => {
+                waits.for_turn = true;
+                continue;
+            }
+            reason => {
+                waits.for_slot |= matches!(reason, Reason::NoSlot { .. });
+                if std::mem::replace(&mut told, true) {
+                    continue;
+                }
+                Readiness::Waits(reason.to_string())
+            }
+        };
+        let id = waiting.id;
+        passes.push((Subject::Request(id), Pass { id, readiness }));
+    }
+    waits
+}
+
+fn snapshot(found: &Found, looked: &BTreeMap<&str, Vec<Looked>>, ants: &[Ant]) -> Snapshot {
+    let mut snapshot = Snapshot {
+        ants: ants.to_vec(),
+        ..Snapshot::default()
+    };
+    for (key, requests) in looked {
+        // Versions of one type hardly differ in it; each is checked when it is launched.
+        let first = requests.first();
+        let flags = first.and_then(|first| found.flags.get(&first.row.definition_id));
+        let mut queue = Queue {
+            flow: flow(key),
+            closed: flags.copied().and_then(closed),
+            taken: found.taken.get(*key).copied().unwrap_or(0),
+            max_concurrency: flags.map_or(0, |flags| flags.max_concurrency),
+            is_default: first.is_some_and(|first| {
+                let definition = &first.compiled.definition;
+                definition.max_concurrency.is_none()
+            }),
+            waiting: Vec::new(),
+        };
+        for request in requests {
+            let known = snapshot
+                .needs
+                .iter()
+                .position(|needs| *needs == request.needs);
+            let needs = known.unwrap_or_else(|| {
+                snapshot.needs.push(request.needs.clone());
+                snapshot.needs.len() - 1
+            });
+            queue.waiting.push(Waiting {
+                id: request.row.id,
+                priority: request.row.job_priority,
+                needs,
+            });
+        }
+        snapshot.queues.push(queue);
+    }
+    snapshot
+}
+
+/// Launches requests in their order. Gives the keys that proved to have no free slot.
 async fn launch(
     engine: &Engine,
-    launches: Vec<(Subject, Launch)>,
-) -> Result<BTreeSet<String>, EngineError> {
-    let keys: Vec<String> = (launches.iter())
-        .map(|(_, launch)| launch.request.schedule_key.clone())
-        .collect();
-    let rooms = match launches.is_empty() {
-        true => Vec::new(),
-        false => engine.ants.keep_all(),
-    };
+    found: &Found,
+    looked: BTreeMap<&str, Vec<Looked>>,
+    order: &[RequestId],
+) -> Result<Vec<String>, EngineError> {
+    if order.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = looked.into_values().flatten();
+    let mut by_id: BTreeMap<RequestId, Looked> =
+        all.map(|request| (request.row.id, request)).collect();
+    let (mut launches, mut keys) = (Vec::new(), Vec::new());
+    for request in order.iter().filter_map(|id| by_id.remove(id)) {
+        let id = request.row.id;
+        keys.push(request.row.schedule_key.clone());
+        let launch = Launch {
+            request: request.row,
+            compiled: request.compiled,
+            earlier: found.earlier.get(&id).cloned().unwrap_or_default(),
+        };
+        launches.push((Subject::Request(id), launch));
+    }
+    let rooms = engine.ants.keep_all();
     let outcomes = engine.perform_all(launches, rooms).await?;
     let short = keys.into_iter().zip(outcomes);
     Ok(short
@@ -227,45 +324,31 @@ async fn launch(
         .collect())
 }
 
-enum Prepared {
-    Launch(Box<Launch>),
-    Pass(Pass),
-}
-
-async fn prepare(
+/// What a request asks for, or why it is passed over.
+async fn look_closer(
     engine: &Engine,
     found: &Found,
     row: Result<&RequestRow, &StoreError>,
-    ants: &[AntRoom],
-) -> Result<Prepared, EngineError> {
+) -> Result<Result<Looked, Readiness>, EngineError> {
     let row = row.map_err(|error| EngineError::Unreadable(error.reason()))?;
     if !found.flags.contains_key(&row.definition_id) {
         let id = row.definition_id;
         return Err(EngineError::not_found("readable definition", id));
     }
-    let pass = |readiness| {
-        Prepared::Pass(Pass {
-            id: row.id,
-            readiness,
-        })
-    };
     let compiled = match engine.compiled(found.version(row)).await {
         Ok(compiled) => compiled,
         Err(error) if error.is_about_rows() && !matches!(error, EngineError::Store(_)) => {
-            let error = colony_core::job::JobError::new(
-                colony_core::error_code::VALIDATION,
-                error.to_string(),
-            );
-            return Ok(pass(Readiness::Refused(error)));
+            let error = JobError::new(error_code::VALIDATION, error.to_string());
+            return Ok(Err(Readiness::Refused(error)));
         }
         Err(error) => return Err(error),
     };
-    Ok(match readiness(engine, row, &compiled, ants)? {
-        Readiness::Ready => Prepared::Launch(Box::new(Launch {
-            request: row.clone(),
+    let needs = needs_of(engine, row, &compiled)?;
+    Ok(needs
+        .map(|needs| Looked {
+            row: row.clone(),
             compiled,
-            earlier: found.earlier.get(&row.id).cloned().unwrap_or_default(),
-        })),
-        not_ready => pass(not_ready),
-    })
+            needs,
+        })
+        .map_err(Readiness::Refused))
 }

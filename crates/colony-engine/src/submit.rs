@@ -64,7 +64,7 @@ impl Engine {
             let row = self.request_row(caller, &submit, &compiled.row);
             let due = row.scheduled_at <= row.created_at;
             let readiness = match due {
-                true => readiness(self, &row, &compiled, &self.ants.rooms())?,
+                true => readiness(self, &row, &compiled)?,
                 false => Readiness::Ready,
             };
             let rooms = self.room_for(due, &readiness, &compiled);

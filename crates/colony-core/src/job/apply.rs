@@ -54,16 +54,26 @@ pub fn apply(
             message,
         } => {
             expect_task(&walk, "AttemptLost", &task, JobTaskState::Executing)?;
+            // Nobody holds an attempt that is done through children.
+            if walk.child_method(&task).is_some() {
+                return Err(refused_task(&walk, "AttemptLost", &task));
+            }
             walk.attempt_lost(&task, counts, message);
         }
-        Event::TaskDue { task } => {
-            expect_task(&walk, "TaskDue", &task, JobTaskState::Delayed)?;
-            walk.offer_again(&task);
+        Event::Reviewed {
+            task,
+            approved,
+            comments,
+        } => {
+            let waiting = JobTaskState::ManualApprovalRequired;
+            expect_task(&walk, "Reviewed", &task, waiting)?;
+            walk.reviewed(&task, approved, comments);
         }
-        Event::TaskTimedOut { task } => {
-            expect_task(&walk, "TaskTimedOut", &task, JobTaskState::Executing)?;
-            walk.stop_attempt(&task, StopReason::TaskTimedOut);
-        }
+        Event::ChildEnded {
+            task, left, end, ..
+        } => child_ended(&mut walk, &task, left, &end)?,
+        Event::TaskDue { task } => task_due(&mut walk, &task)?,
+        Event::TaskTimedOut { task } => task_timed_out(&mut walk, &task)?,
         Event::JobRetryDue => {
             expect_phase(&walk, "JobRetryDue", Phase::Retrying)?;
             walk.next_pass();
@@ -71,69 +81,104 @@ pub fn apply(
         Event::JobTimedOut => job_timed_out(&mut walk)?,
         Event::CancelAsked => cancel_asked(&mut walk)?,
     }
+    walk.settle();
     Ok(walk.into_decision())
 }
 
 fn launched(walk: &mut Walk<'_>, timeout: Option<Duration>) -> Result<(), Refused> {
     expect_phase(walk, "Launched", Phase::Suspended)?;
+    let people = walk.run.active().next().is_some();
     walk.restart_clock(timeout);
-    walk.next_pass();
-    Ok(())
+    match people {
+        true if !walk.go_on_from_reviews() => Err(refused(walk, "Launched")),
+        true => Ok(()),
+        false => {
+            walk.next_pass();
+            Ok(())
+        }
+    }
 }
 
 fn attempt_ended(walk: &mut Walk<'_>, name: &str, end: &AttemptEnd) -> Result<(), Refused> {
-    let task = expect_task(walk, "AttemptEnded", name, JobTaskState::Executing)?;
-    match task.stop {
-        Some(reason) => walk.attempt_stopped(name, reason, end),
-        None => walk.attempt_ended(name, end),
+    expect_task(walk, "AttemptEnded", name, JobTaskState::Executing)?;
+    walk.end_attempt(name, end);
+    Ok(())
+}
+
+fn child_ended(
+    walk: &mut Walk<'_>,
+    name: &str,
+    left: u32,
+    end: &AttemptEnd,
+) -> Result<(), Refused> {
+    expect_task(walk, "ChildEnded", name, JobTaskState::Executing)?;
+    if walk.child_method(name).is_none() {
+        return Err(refused_task(walk, "ChildEnded", name));
     }
+    walk.child_ended(name, left, end);
+    Ok(())
+}
+
+fn task_due(walk: &mut Walk<'_>, name: &str) -> Result<(), Refused> {
+    if walk.children_overdue(name) {
+        walk.stop_attempt(name, StopReason::TaskTimedOut);
+        return Ok(());
+    }
+    expect_task(walk, "TaskDue", name, JobTaskState::Delayed)?;
+    walk.offer_again(name);
+    Ok(())
+}
+
+fn task_timed_out(walk: &mut Walk<'_>, name: &str) -> Result<(), Refused> {
+    let task = expect_task(walk, "TaskTimedOut", name, JobTaskState::Executing)?;
+    // It was told to stop already, maybe for another reason, which stays.
+    if task.stop.is_some() {
+        return Err(refused_task(walk, "TaskTimedOut", name));
+    }
+    walk.stop_attempt(name, StopReason::TaskTimedOut);
     Ok(())
 }
 
 fn job_timed_out(walk: &mut Walk<'_>) -> Result<(), Refused> {
-    let running = walk.current_state() == Some(JobTaskState::Executing);
-    let code = if running {
+    if walk.run.due_at().is_none() {
+        return Err(refused(walk, "JobTimedOut"));
+    }
+    let mut active = walk.run.active();
+    let code = if active.any(|(_, task)| task.state == JobTaskState::Executing) {
         error_code::TASK_TIMED_OUT
     } else {
         error_code::JOB_EXECUTE
     };
-    let error = JobError::new(
-        code,
-        "job did not end within its timeout: context deadline exceeded",
-    );
-    match walk.run.phase {
-        Phase::Walking | Phase::Retrying => {
-            let verdict = Verdict {
-                state: JobState::Failed,
-                error: Some(error),
-            };
-            walk.end_early(verdict, StopReason::JobTimedOut);
-            Ok(())
-        }
-        Phase::Stopping | Phase::Cleaning | Phase::Suspended | Phase::Ended => {
-            Err(refused(walk, "JobTimedOut"))
-        }
-    }
+    drop(active);
+    let message = "job did not end within its timeout: context deadline exceeded";
+    let verdict = Verdict {
+        state: JobState::Failed,
+        error: Some(JobError::new(code, message)),
+    };
+    walk.end_early(Some(verdict), StopReason::JobTimedOut);
+    Ok(())
 }
 
 fn cancel_asked(walk: &mut Walk<'_>) -> Result<(), Refused> {
+    match walk.run.phase {
+        Phase::Cleaning => {
+            walk.skip_cleanup();
+            return Ok(());
+        }
+        Phase::Stopping if walk.run.verdict.is_some() => {
+            return Err(refused(walk, "CancelAsked"));
+        }
+        Phase::Ended => return Err(refused(walk, "CancelAsked")),
+        Phase::Walking | Phase::Retrying | Phase::Suspended | Phase::Stopping => {}
+    }
     let error = JobError::new(error_code::JOB_CANCELLED, "job cancelled by user");
     let verdict = Verdict {
         state: JobState::Cancelled,
         error: Some(error),
     };
-    match walk.run.phase {
-        Phase::Walking | Phase::Retrying | Phase::Suspended => {
-            walk.end_request(&verdict);
-            walk.end_early(verdict, StopReason::Cancelled);
-            Ok(())
-        }
-        Phase::Cleaning => {
-            walk.skip_cleanup();
-            Ok(())
-        }
-        Phase::Stopping | Phase::Ended => Err(refused(walk, "CancelAsked")),
-    }
+    walk.end_request(&verdict);
+    walk.end_early(Some(verdict), StopReason::Cancelled);
+    Ok(())
 }
 
 fn expect_phase(walk: &Walk<'_>, event: &'static str, phase: Phase) -> Result<(), Refused> {
@@ -152,10 +197,15 @@ fn expect_task<'w>(
 ) -> Result<&'w TaskRun, Refused> {
     let task = walk.run.tasks.get(name);
     task.filter(|task| task.state == state)
-        .ok_or_else(|| Refused {
-            task: Some((name.to_owned(), task.map(|task| task.state))),
-            ..refused(walk, event)
-        })
+        .ok_or_else(|| refused_task(walk, event, name))
+}
+
+fn refused_task(walk: &Walk<'_>, event: &'static str, name: &str) -> Refused {
+    let task = walk.run.tasks.get(name);
+    Refused {
+        task: Some((name.to_owned(), task.map(|task| task.state))),
+        ..refused(walk, event)
+    }
 }
 
 fn refused(walk: &Walk<'_>, event: &'static str) -> Refused {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ending::stopped_by_another;
 use super::event::{AttemptEnd, Effect, EndStatus};
 use super::route::{Outcome, outcome, overrides};
 use super::run::{JobError, StopReason};
@@ -15,8 +16,16 @@ const LOSSES_MAX: u32 = 5;
 const TASK_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 
 impl Walk<'_> {
+    /// An attempt has ended.
+    pub(super) fn end_attempt(&mut self, name: &str, end: &AttemptEnd) {
+        match self.run.tasks.get(name).and_then(|task| task.stop) {
+            Some(reason) => self.attempt_stopped(name, reason, end),
+            None => self.attempt_ended(name, end),
+        }
+    }
+
     /// An attempt that nobody asked to stop has ended.
-    pub(super) fn attempt_ended(&mut self, name: &str, end: &AttemptEnd) {
+    fn attempt_ended(&mut self, name: &str, end: &AttemptEnd) {
         let Some(control) = self.control(name) else {
             return;
         };
@@ -45,11 +54,11 @@ impl Walk<'_> {
             }
             Outcome::Poll => self.delay(name),
             Outcome::Pause => self.pause(name),
-            Outcome::Approval => self.await_approval(name),
+            Outcome::Approval => self.ask_review(name),
         }
     }
 
-    pub(super) fn attempt_failed(&mut self, name: &str, error: JobError, retryable: bool) {
+    fn attempt_failed(&mut self, name: &str, error: JobError, retryable: bool) {
         if error.code == error_code::RESTART_JOB {
             return self.restart_job(name, error);
         }
@@ -68,7 +77,7 @@ impl Walk<'_> {
     }
 
     /// Waits before the next attempt or poll; the task's deadline ends the wait.
-    pub(super) fn delay(&mut self, name: &str) {
+    fn delay(&mut self, name: &str) {
         let Some(wait) = self.control(name).map(|task| task.wait) else {
             return;
         };
@@ -91,10 +100,7 @@ impl Walk<'_> {
             let error = timed_out();
             return self.task_ended(name, JobTaskState::Failed, Some(error));
         }
-        self.edit(name, |task| task.state = JobTaskState::Ready);
-        self.effects.push(Effect::Offer {
-            task: name.to_owned(),
-        });
+        self.offer(name);
     }
 
     /// Nobody works on the attempt any more: offer it again, unless it was to stop anyway or kills
@@ -118,19 +124,18 @@ impl Walk<'_> {
             let error = JobError::new(error_code::ANTS_UNAVAILABLE, message);
             self.task_ended(name, JobTaskState::Failed, Some(error));
         } else {
-            self.effects.push(Effect::Offer {
-                task: name.to_owned(),
-            });
+            self.offer(name);
         }
     }
 
     /// An attempt that was told to stop has ended, one way or another.
-    pub(super) fn attempt_stopped(&mut self, name: &str, reason: StopReason, end: &AttemptEnd) {
+    fn attempt_stopped(&mut self, name: &str, reason: StopReason, end: &AttemptEnd) {
         let finished = end.status == EndStatus::Completed;
         self.edit(name, |task| {
             task.stop = None;
             end.exit_code.trim().clone_into(&mut task.exit_code);
         });
+        self.stopping = Some(reason);
         let (state, error) = match reason {
             _ if finished => (JobTaskState::Completed, None),
             StopReason::Cancelled => {
@@ -140,6 +145,8 @@ impl Walk<'_> {
             StopReason::TaskTimedOut | StopReason::JobTimedOut => {
                 (JobTaskState::Failed, Some(timed_out()))
             }
+            StopReason::JobFailed => (JobTaskState::Cancelled, Some(stopped_by_another())),
+            StopReason::JobPaused | StopReason::JobRestarted => (JobTaskState::Paused, None),
         };
         self.task_ended(name, state, error);
     }

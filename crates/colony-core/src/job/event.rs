@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::run::{JobError, StopReason};
+use crate::id::RequestId;
 use crate::state::JobState;
 use crate::text::storable;
 use crate::time::Timestamp;
@@ -31,7 +32,28 @@ pub enum Event {
         /// What is known of it.
         message: String,
     },
-    /// The delay before a task's next attempt is over.
+    /// A person decided about a task that waits for one.
+    Reviewed {
+        /// The task.
+        task: String,
+        /// Whether it may pass.
+        approved: bool,
+        /// What the person says; the reason of a rejection.
+        comments: String,
+    },
+    /// A child that a task waits for ended.
+    ChildEnded {
+        /// The task.
+        task: String,
+        /// The child.
+        child: RequestId,
+        /// How many children of the task are still at work.
+        left: u32,
+        /// What the task's children come to: the end of the first one that failed, in their order,
+        /// else a success. Counts once none is left.
+        end: AttemptEnd,
+    },
+    /// The time that a [`Effect::WakeTask`] asked for has come.
     TaskDue {
         /// The task.
         task: String,
@@ -130,7 +152,32 @@ pub enum Effect {
         /// Why.
         reason: StopReason,
     },
-    /// Take the task back: nobody is to start it any more.
+    /// Make the task's children, and send [`Event::ChildEnded`] for each one that it waits for. What
+    /// waits for none, or cannot make them, ends the attempt ([`Event::AttemptEnded`]).
+    StartChildren {
+        /// The task.
+        task: String,
+    },
+    /// Send [`Event::ChildEnded`] for each child of other tasks that the task waits for, also if
+    /// they have ended already. A task that can wait for none ends the attempt.
+    AwaitChildren {
+        /// The task.
+        task: String,
+    },
+    /// Cancel the children that the task waits for; their ends are still to be told. A task that
+    /// has none left ends the attempt.
+    StopChildren {
+        /// The task.
+        task: String,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Ask for a person's decision about the task: [`Event::Reviewed`].
+    AskReview {
+        /// The task.
+        task: String,
+    },
+    /// Take the task back: nobody is to start it or to decide about it any more.
     Withdraw {
         /// The task.
         task: String,
@@ -148,9 +195,9 @@ pub enum Effect {
         /// When.
         at: Timestamp,
     },
-    /// The request waits for a person.
+    /// The request waits for a person: nothing else of its run is at work.
     AwaitApproval {
-        /// The task.
+        /// The first task that waits for one.
         task: String,
     },
     /// The request's state is final from now on, though the run may still clean up.

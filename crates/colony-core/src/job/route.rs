@@ -26,8 +26,8 @@ pub(super) enum Outcome {
 /// Where the path goes after a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
-    /// To this task.
-    Task(String),
+    /// To these tasks, at least one.
+    Tasks(Vec<String>),
     /// Nowhere: the path is at its end.
     End,
     /// The job goes back to the queue.
@@ -58,7 +58,7 @@ pub(super) fn outcome(task: &TaskPlan, end: &AttemptEnd) -> Outcome {
         Some(Target::Executing) => Outcome::Poll,
         Some(Target::PauseJob) => Outcome::Pause,
         Some(Target::WaitForApproval) => Outcome::Approval,
-        Some(Target::Task(_)) | None => match end.status {
+        Some(Target::Task(_) | Target::Tasks(_)) | None => match end.status {
             EndStatus::Completed => Outcome::Completed,
             EndStatus::Failed | EndStatus::Cancelled | EndStatus::Executing => {
                 failed(end, None, end.retryable)
@@ -71,7 +71,7 @@ pub(super) fn outcome(task: &TaskPlan, end: &AttemptEnd) -> Outcome {
 pub(super) fn overrides(task: &TaskPlan, end: &AttemptEnd) -> bool {
     matches!(
         task.routes.get(&normalise(&end.exit_code)),
-        Some(target) if !matches!(target, Target::Task(_))
+        Some(target) if target.tasks().is_empty()
     )
 }
 
@@ -130,8 +130,9 @@ pub(super) fn successor(task: &TaskPlan, state: JobTaskState, exit_code: &str) -
     };
     let fallback = completed.filter(|_| task.allow_failure);
     for target in [by_code, by_state, fallback] {
-        if let Some(Target::Task(name)) = target {
-            return Next::Task(name.clone());
+        let tasks = target.map_or(&[][..], Target::tasks);
+        if !tasks.is_empty() {
+            return Next::Tasks(tasks.to_vec());
         }
     }
     by_state.map_or(Next::End, |target| reserved(task, state, target))
@@ -156,6 +157,7 @@ fn reserved(task: &TaskPlan, state: JobTaskState, target: &Target) -> Next {
         | Target::Completed
         | Target::Executing
         | Target::RestartTask
-        | Target::Task(_) => Next::End,
+        | Target::Task(_)
+        | Target::Tasks(_) => Next::End,
     }
 }

@@ -43,9 +43,9 @@ pub struct Verdict {
 pub enum Phase {
     /// Follows the path of tasks.
     Walking,
-    /// Waits for the delay before the next attempt of the job.
+    /// Waits for the delay before the next attempt of the job; no task is active.
     Retrying,
-    /// The verdict is known; the running attempt is being stopped.
+    /// The path is over, or leaves the ants for a while: running attempts are being stopped.
     Stopping,
     /// The verdict is known; `always_run` tasks run.
     Cleaning,
@@ -65,6 +65,12 @@ pub enum StopReason {
     TaskTimedOut,
     /// The job took longer than its timeout.
     JobTimedOut,
+    /// Another task failed, and the job with it.
+    JobFailed,
+    /// Another task paused the job.
+    JobPaused,
+    /// Another task sent the job back to the queue.
+    JobRestarted,
 }
 
 /// One task's latest record in a run.
@@ -149,8 +155,6 @@ pub struct JobRun {
     pub task_runs: u32,
     /// When this pass and its retries must be over.
     pub deadline: Timestamp,
-    /// The task at work, or the one to resume at.
-    pub current: Option<String>,
     /// How the run will end; set while stopping and cleaning.
     pub verdict: Option<Verdict>,
     /// A second cancel came: do not run what is left of the clean-up.
@@ -171,7 +175,6 @@ impl JobRun {
             paused_count,
             task_runs: 0,
             deadline: Timestamp::default(),
-            current: None,
             verdict: None,
             skip_cleanup: false,
             tasks: earlier,

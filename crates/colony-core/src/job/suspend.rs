@@ -1,10 +1,9 @@
-//! How runs leave the ants for a while: paused, back to the queue, or waiting for a person
-//! (`job-definitions` 7.2, 7.6, 14.6).
+//! How runs leave the ants for a while: paused, or back to the queue (`job-definitions` 7.2, 7.6).
 
 use std::time::Duration;
 
 use super::event::Effect;
-use super::run::{JobError, Phase, Verdict};
+use super::run::{JobError, Phase, StopReason, Verdict};
 use super::walk::{JOB_DELAY, Walk};
 use crate::backoff::between;
 use crate::error_code;
@@ -18,30 +17,18 @@ const PAUSE_TIME: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 impl Walk<'_> {
     pub(super) fn restart_job(&mut self, name: &str, error: JobError) {
         let used_up = self.plan.retry > 0 && self.run.retried >= self.plan.retry;
-        let delay = self.plan.wait.pick(self.run.retried, JOB_DELAY, self.rng);
-        self.suspend(name, error, used_up, JobState::Pending, delay);
+        self.suspend(name, error, used_up, StopReason::JobRestarted);
     }
 
     pub(super) fn pause(&mut self, name: &str) {
         let message = format!("task {name} paused the job too often");
         let error = JobError::new(error_code::PAUSE_JOB, message);
-        let rest = self
-            .plan
-            .pause_time
-            .unwrap_or_else(|| between(PAUSE_TIME.0, PAUSE_TIME.1, self.rng));
-        self.suspend(name, error, false, JobState::Paused, rest);
+        self.suspend(name, error, false, StopReason::JobPaused);
     }
 
-    /// Leaves the ants and comes back later at the same task; fails with `error` when that
-    /// happened too often.
-    pub(super) fn suspend(
-        &mut self,
-        name: &str,
-        error: JobError,
-        used_up: bool,
-        state: JobState,
-        delay: Duration,
-    ) {
+    /// Leaves the ants once all has stopped, and comes back later at the same tasks; fails with
+    /// `error` when that happened too often.
+    fn suspend(&mut self, name: &str, error: JobError, used_up: bool, reason: StopReason) {
         if self.run.phase != Phase::Walking {
             return self.task_ended(name, JobTaskState::Failed, Some(error));
         }
@@ -50,38 +37,34 @@ impl Walk<'_> {
                 task.state = JobTaskState::Failed;
                 task.error = Some(error.clone());
             });
-            return self.conclude(Verdict {
+            let verdict = Verdict {
                 state: JobState::Failed,
                 error: Some(error),
-            });
+            };
+            return self.end_early(Some(verdict), StopReason::JobFailed);
         }
         self.edit(name, |task| {
             task.state = JobTaskState::Paused;
             task.error = None;
         });
+        self.end_early(None, reason);
+    }
+
+    /// The request waits, as PENDING or PAUSED, for the scheduler to pick it again.
+    pub(super) fn requeue(&mut self, state: JobState) {
+        let delay = match state {
+            JobState::Paused => self
+                .plan
+                .pause_time
+                .unwrap_or_else(|| between(PAUSE_TIME.0, PAUSE_TIME.1, self.rng)),
+            _ => self.plan.wait.pick(self.run.retried, JOB_DELAY, self.rng),
+        };
         self.run.retried += 1;
         self.run.paused_count += 1;
         self.run.phase = Phase::Suspended;
         self.effects.push(Effect::Requeue {
             state,
             at: self.now.after(delay),
-        });
-    }
-
-    pub(super) fn await_approval(&mut self, name: &str) {
-        if self.run.phase != Phase::Walking {
-            let error = JobError::new(
-                error_code::TASK_EXECUTE,
-                "clean-up cannot wait for approval",
-            );
-            return self.task_ended(name, JobTaskState::Failed, Some(error));
-        }
-        self.edit(name, |task| {
-            task.state = JobTaskState::ManualApprovalRequired;
-        });
-        self.run.phase = Phase::Suspended;
-        self.effects.push(Effect::AwaitApproval {
-            task: name.to_owned(),
         });
     }
 }

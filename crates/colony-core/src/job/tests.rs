@@ -13,8 +13,12 @@ use crate::plan::{Plan, Target, TaskPlan};
 use crate::state::{JobState, JobTaskState};
 use crate::time::Timestamp;
 
+mod active;
+mod properties;
+mod world;
+
 /// Reads `A!1 ->B f>C {3: COMPLETED} retry=2 allow_failure, B, C; retry=1` into a plan and the exit
-/// codes that each task's attempts give (`A!7/7/0`: the last one repeats).
+/// codes that each task's attempts give (`A!7/7/0`: the last one repeats). `->B+C` leads to both.
 fn parse(text: &str) -> (Plan, BTreeMap<String, VecDeque<String>>) {
     let (tasks, job) = text.split_once(';').unwrap_or((text, ""));
     let names: Vec<&str> = tasks
@@ -61,7 +65,10 @@ fn number(text: &str, key: &str) -> u32 {
 }
 
 fn parse_task(name: &str, text: &str, names: &[&str]) -> TaskPlan {
-    let target = |word: &str| Target::parse(word, names.contains(&word)).unwrap();
+    let target = |word: &str| match word.contains('+') {
+        true => Target::Tasks(word.split('+').map(str::to_owned).collect()),
+        false => Target::parse(word, names.contains(&word)).unwrap(),
+    };
     let mut routes = BTreeMap::new();
     for word in text.split_whitespace() {
         if let Some(to) = word.strip_prefix("->") {
@@ -74,11 +81,7 @@ fn parse_task(name: &str, text: &str, names: &[&str]) -> TaskPlan {
     }
     TaskPlan {
         name: name.to_owned(),
-        method: if text.contains("manual") {
-            Method::Manual
-        } else {
-            Method::Shell
-        },
+        method: method(text),
         tags: Vec::new(),
         routes,
         retry: number(text, "retry="),
@@ -92,6 +95,17 @@ fn parse_task(name: &str, text: &str, names: &[&str]) -> TaskPlan {
         artifacts_kept: None,
         allow_start_if_completed: text.contains("again"),
     }
+}
+
+fn method(text: &str) -> Method {
+    let mut words = text.split_whitespace();
+    let method = words.find_map(|word| match word {
+        "manual" => Some(Method::Manual),
+        "fork" => Some(Method::ForkJob),
+        "await" => Some(Method::AwaitForkedJob),
+        _ => None,
+    });
+    method.unwrap_or(Method::Shell)
 }
 
 /// Plays a run: every offered task is started at once and ends as its script says.
@@ -177,6 +191,10 @@ impl Player {
                     Event::Launched { timeout: None }
                 }
                 Effect::Stop { .. }
+                | Effect::StartChildren { .. }
+                | Effect::AwaitChildren { .. }
+                | Effect::StopChildren { .. }
+                | Effect::AskReview { .. }
                 | Effect::Withdraw { .. }
                 | Effect::AwaitApproval { .. }
                 | Effect::EndRequest { .. }

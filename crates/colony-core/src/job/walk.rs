@@ -1,12 +1,13 @@
 //! Moving a run along its path of tasks (`job-definitions` 6 and 7).
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rand::Rng;
 
 use super::event::Effect;
 use super::route::{Next, successor};
-use super::run::{JobError, JobRun, Phase, TaskRun, Verdict};
+use super::run::{JobError, JobRun, Phase, StopReason, TaskRun, Verdict};
 use crate::error_code;
 use crate::method::Method;
 use crate::plan::{Plan, TaskPlan};
@@ -26,6 +27,8 @@ pub(super) struct Walk<'a> {
     pub(super) now: Timestamp,
     pub(super) rng: &'a mut dyn Rng,
     pub(super) effects: Vec<Effect>,
+    /// Why attempts were stopped, once this event stopped one or ended a stopped one.
+    pub(super) stopping: Option<StopReason>,
 }
 
 impl<'a> Walk<'a> {
@@ -36,6 +39,7 @@ impl<'a> Walk<'a> {
             now,
             rng,
             effects: Vec::new(),
+            stopping: None,
         }
     }
 
@@ -43,9 +47,32 @@ impl<'a> Walk<'a> {
         (self.run, self.effects)
     }
 
-    pub(super) fn current_state(&self) -> Option<JobTaskState> {
-        let name = self.run.current.as_deref()?;
-        self.run.tasks.get(name).map(|task| task.state)
+    /// What comes next when nothing is at work any more. Each step starts something, waits for
+    /// something, or ends the run.
+    pub(super) fn settle(&mut self) {
+        loop {
+            let idle = self.run.active().next().is_none();
+            match (self.run.phase, self.stopping) {
+                (Phase::Walking, _) if idle => self.path_ended(),
+                (Phase::Walking, _) if self.waits_for_people() => self.await_approval(),
+                (Phase::Stopping, Some(reason)) if idle => self.stopped(reason),
+                (Phase::Cleaning, _) if idle => self.clean(),
+                (
+                    Phase::Walking
+                    | Phase::Stopping
+                    | Phase::Cleaning
+                    | Phase::Retrying
+                    | Phase::Suspended
+                    | Phase::Ended,
+                    _,
+                ) => return,
+            }
+        }
+    }
+
+    fn waits_for_people(&self) -> bool {
+        let mut active = self.run.active();
+        active.all(|(_, task)| task.state == JobTaskState::ManualApprovalRequired)
     }
 
     /// The job's timeout counts from now; time spent paused does not count.
@@ -60,7 +87,7 @@ impl<'a> Walk<'a> {
         }
         self.run.pass += 1;
         self.run.phase = Phase::Walking;
-        self.reach(self.plan.first.clone());
+        self.reach(vec![self.plan.first.clone()]);
     }
 
     pub(super) fn hard_reset_due(&self) -> bool {
@@ -68,59 +95,85 @@ impl<'a> Walk<'a> {
         every > 0 && self.run.retried > 0 && self.run.retried.is_multiple_of(every + 1)
     }
 
-    /// The path arrives at a task: skip it when an earlier pass completed it, else run it.
-    pub(super) fn reach(&mut self, name: String) {
-        let mut name = name;
-        while let Some(exit_code) = self.skip(&name) {
-            let Some(task) = self.control(&name) else {
+    /// The path arrives at these tasks: those that an earlier pass completed are skipped, along the
+    /// way that they led; one that is active already goes on; the others start.
+    pub(super) fn reach(&mut self, frontier: Vec<String>) {
+        let mut skipped: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let mut arrivals: VecDeque<(String, Option<String>)> =
+            frontier.into_iter().map(|name| (name, None)).collect();
+        while let Some((name, from)) = arrivals.pop_front() {
+            // Where a skipped task led may have ended the path.
+            if self.run.phase != Phase::Walking {
                 return;
+            }
+            let active = self.run.active().any(|(active, _)| active == name);
+            // Ways that meet again go on as one; a loop runs the task again.
+            let met = skipped.contains_key(&name) && !leads_back(&skipped, from.as_deref(), &name);
+            if active || met {
+                continue;
+            }
+            let Some(next) = self.skip(&name) else {
+                self.start(&name);
+                continue;
             };
-            match successor(task, JobTaskState::Completed, &exit_code) {
-                Next::Task(next) => name = next,
-                next => return self.follow(&name, next),
+            skipped.insert(name.clone(), from);
+            match next {
+                Next::Tasks(next) => {
+                    arrivals.extend(next.into_iter().map(|next| (next, Some(name.clone()))));
+                }
+                next => self.follow(&name, next),
             }
         }
-        self.start(name);
     }
 
-    /// Marks a task as visited if its earlier result stands, and gives its exit code.
-    pub(super) fn skip(&mut self, name: &str) -> Option<String> {
+    /// Marks a task as visited if its earlier result stands, and tells where that leads.
+    fn skip(&mut self, name: &str) -> Option<Next> {
         let repeat = self.plan.task(name)?.allow_start_if_completed;
         let pass = self.run.pass;
         let task = self.run.tasks.get_mut(name)?;
         let stands = task.state == JobTaskState::Completed && task.pass < pass && !repeat;
-        stands.then(|| {
-            task.pass = pass;
-            task.exit_code.clone()
-        })
+        if !stands {
+            return None;
+        }
+        task.pass = pass;
+        let exit_code = task.exit_code.clone();
+        let control = self.control(name)?;
+        Some(successor(control, JobTaskState::Completed, &exit_code))
     }
 
-    pub(super) fn start(&mut self, name: String) {
+    pub(super) fn start(&mut self, name: &str) {
         if self.run.task_runs >= TASK_RUNS_MAX {
             let message = format!("more than {TASK_RUNS_MAX} task runs in one execution");
             let error = JobError::new(error_code::JOB_EXECUTE, message);
-            return self.conclude(Verdict {
+            let verdict = Verdict {
                 state: JobState::Failed,
                 error: Some(error),
-            });
+            };
+            return self.end_early(Some(verdict), StopReason::JobFailed);
         }
         self.run.task_runs += 1;
         let mut task = TaskRun::ready(self.run.pass, self.run.task_runs);
-        self.run.current = Some(name.clone());
-        let manual = self
-            .plan
-            .task(&name)
-            .is_some_and(|task| task.method == Method::Manual);
+        let method = self.plan.task(name).map(|task| task.method);
+        let manual = method == Some(Method::Manual);
         if manual {
-            task.state = JobTaskState::ManualApprovalRequired;
             "AWAITING_APPROVAL".clone_into(&mut task.exit_code);
-            self.run.phase = Phase::Suspended;
-            self.effects
-                .push(Effect::AwaitApproval { task: name.clone() });
-        } else {
-            self.effects.push(Effect::Offer { task: name.clone() });
         }
-        self.run.tasks.insert(name, task);
+        self.run.tasks.insert(name.to_owned(), task);
+        match manual {
+            true => self.ask_review(name),
+            false => self.offer(name),
+        }
+    }
+
+    /// The task's next attempt may begin.
+    pub(super) fn offer(&mut self, name: &str) {
+        if let Some(method) = self.child_method(name) {
+            return self.begin_children(name, method);
+        }
+        self.edit(name, |task| task.state = JobTaskState::Ready);
+        self.effects.push(Effect::Offer {
+            task: name.to_owned(),
+        });
     }
 
     /// A task's attempts are over: go where its state and exit code lead.
@@ -129,35 +182,37 @@ impl<'a> Walk<'a> {
             task.state = state;
             task.error = error;
         });
-        match self.run.phase {
-            Phase::Stopping | Phase::Cleaning => self.clean(),
-            Phase::Walking | Phase::Retrying | Phase::Suspended | Phase::Ended => {
-                let exit_code = self.run.tasks.get(name).map(|task| task.exit_code.clone());
-                let Some(control) = self.control(name) else {
-                    return;
-                };
-                let next = successor(control, state, &exit_code.unwrap_or_default());
-                self.follow(name, next);
-            }
+        if let Some(next) = self.after(name) {
+            self.follow(name, next);
         }
+    }
+
+    /// Where the path goes from a task that is over; nowhere unless it is being walked.
+    pub(super) fn after(&self, name: &str) -> Option<Next> {
+        let task = self.run.tasks.get(name)?;
+        let control = self.control(name)?;
+        let walking = self.run.phase == Phase::Walking;
+        walking.then(|| successor(control, task.state, &task.exit_code))
     }
 
     pub(super) fn follow(&mut self, name: &str, next: Next) {
         match next {
-            Next::Task(next) => self.reach(next),
-            Next::End => self.path_ended(),
+            Next::Tasks(next) => self.reach(next),
+            Next::End if self.has_failed(name) => self.end_early(None, StopReason::JobFailed),
+            // The job ends with the last of its paths.
+            Next::End => {}
             Next::RestartJob => {
                 let message = format!("task {name} asked to restart the job");
                 self.restart_job(name, JobError::new(error_code::RESTART_JOB, message));
             }
             Next::Pause => self.pause(name),
-            Next::Approval => self.await_approval(name),
+            Next::Approval => self.ask_review(name),
             Next::Fail(error) => {
                 self.edit(name, |task| {
                     task.state = JobTaskState::Failed;
                     task.error = Some(error);
                 });
-                self.path_ended();
+                self.end_early(None, StopReason::JobFailed);
             }
         }
     }
@@ -171,7 +226,8 @@ impl<'a> Walk<'a> {
                 error: None,
             });
         };
-        if error.code == error_code::FATAL || self.run.job_retries >= self.plan.retry {
+        let for_good = [error_code::FATAL, error_code::MANUAL_REJECTION];
+        if for_good.contains(&error.code.as_str()) || self.run.job_retries >= self.plan.retry {
             return self.conclude(Verdict {
                 state: JobState::Failed,
                 error: Some(error),
@@ -189,17 +245,26 @@ impl<'a> Walk<'a> {
         });
     }
 
+    /// Failures come before tasks that were stopped because of them.
     pub(super) fn first_failure(&self) -> Option<JobError> {
-        let failed = self.run.tasks.iter().filter(|(name, task)| {
-            let excused = self
-                .control(name)
-                .is_some_and(|control| control.allow_failure);
-            let failed = matches!(task.state, JobTaskState::Failed | JobTaskState::Cancelled);
-            failed && !excused && task.pass == self.run.pass
-        });
-        let (name, first) = failed.min_by_key(|(_, task)| task.seq)?;
+        let tasks = self.run.tasks.iter();
+        let failed = tasks.filter(|(name, task)| self.counts_as_failed(name, task));
+        let (name, first) =
+            failed.min_by_key(|(_, task)| (task.state == JobTaskState::Cancelled, task.seq))?;
         let unknown = || JobError::new(error_code::TASK_EXECUTE, format!("task {name} failed"));
         Some(first.error.clone().unwrap_or_else(unknown))
+    }
+
+    fn has_failed(&self, name: &str) -> bool {
+        let task = self.run.tasks.get(name);
+        task.is_some_and(|task| self.counts_as_failed(name, task))
+    }
+
+    fn counts_as_failed(&self, name: &str, task: &TaskRun) -> bool {
+        let control = self.control(name);
+        let excused = control.is_some_and(|control| control.allow_failure);
+        let failed = matches!(task.state, JobTaskState::Failed | JobTaskState::Cancelled);
+        failed && !excused && task.pass == self.run.pass
     }
 
     pub(super) fn past_deadline(&self, name: &str) -> bool {
@@ -222,4 +287,16 @@ impl<'a> Walk<'a> {
             change(task);
         }
     }
+}
+
+/// Whether following `skipped` tasks back from `from` comes to `name`.
+fn leads_back(skipped: &BTreeMap<String, Option<String>>, from: Option<&str>, name: &str) -> bool {
+    let mut step = from;
+    while let Some(at) = step {
+        if at == name {
+            return true;
+        }
+        step = skipped.get(at).and_then(Option::as_deref);
+    }
+    false
 }

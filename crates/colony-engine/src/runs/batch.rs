@@ -28,8 +28,8 @@ pub(crate) struct Ground {
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) settings: Arc<EngineSettings>,
-    /// The flow that ants were given a task of last, by rank turns go on from there.
-    pub(crate) turns: Arc<dispatch::Turns>,
+    /// Whose turn it was last when ants were given tasks.
+    pub(crate) turns: Arc<dispatch::LastTurns>,
 }
 
 /// A run under decision.

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use colony_core::id::{AttemptRef, RequestId, RunId};
 use colony_core::job::TaskRun;
+use colony_core::schedule::{Cursor, Flow, Turns};
 use colony_core::state::JobTaskState;
 use colony_core::time::Timestamp;
-use colony_core::turns::take_turns;
 use colony_store::lease::{Holder, Lease};
 use colony_store::queue::{self, QueuedTask};
 use colony_store::{StoreError, Tx, artifact, context, request};
@@ -37,20 +37,20 @@ impl Operation for Dispatch {
     }
 }
 
-/// The flow that got the last task: its turn is over. Lost with the process, which only moves turns.
+/// Whose turn was last. Lost with the process, which only moves turns.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<String>);
+pub(crate) struct LastTurns(Mutex<(Cursor, String)>);
 
-impl Turns {
-    fn last(&self) -> String {
+impl LastTurns {
+    fn get(&self) -> (Cursor, String) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn set(&self, flow: &str) {
-        flow.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn set(&self, cursor: Cursor, flow: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (cursor, flow);
     }
 }
 
@@ -62,10 +62,10 @@ pub(super) fn lease_to_ants(
     mut rooms: Vec<AntRoom>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let last = ground.turns.last();
+    let (mut cursor, mut last) = ground.turns.get();
     let waiting = waiting(tx, base, &rooms, &last)?;
     let known: BTreeSet<RunId> = base.runs.keys().copied().collect();
-    let chosen = choose(waiting, &mut rooms, &last);
+    let chosen = choose(waiting, &mut rooms, &mut cursor);
     let others = chosen.iter().map(|(task, _)| task.run_id);
     let others: BTreeSet<RunId> = others.filter(|id| !known.contains(id)).collect();
     let others: Vec<RunId> = others.into_iter().collect();
@@ -79,7 +79,7 @@ pub(super) fn lease_to_ants(
         };
         match leasing {
             Leasing::Leased(lease) => {
-                ground.turns.set(&task.flow);
+                task.flow.clone_into(&mut last);
                 leased.push(lease);
             }
             // Someone else is at it: soon it can be leased, or is gone.
@@ -99,6 +99,7 @@ pub(super) fn lease_to_ants(
             }
         }
     }
+    ground.turns.set(cursor, last);
     for room in rooms {
         base.effects.room_left.push((room.ant_id, room.free));
     }
@@ -131,27 +132,42 @@ fn waiting(
 fn choose(
     waiting: Vec<QueuedTask>,
     rooms: &mut [AntRoom],
-    last: &str,
+    cursor: &mut Cursor,
 ) -> Vec<(QueuedTask, AntRoom)> {
     let mut by_rank: BTreeMap<i64, BTreeMap<String, VecDeque<QueuedTask>>> = BTreeMap::new();
     let mut waiting = waiting;
-    waiting.sort_unstable_by(|a, b| a.task_id.cmp(&b.task_id));
+    waiting.sort_unstable_by_key(|task| task.task_id);
     for task in waiting {
         let flows = by_rank.entry(task.rank).or_default();
         flows.entry(task.flow.clone()).or_default().push_back(task);
     }
     let mut chosen = Vec::new();
-    let mut last = last.to_owned();
-    for flows in by_rank.into_values() {
-        for task in take_turns(flows, &last) {
-            let Some(room) = pick(rooms, &task.key) else {
-                continue;
-            };
-            task.flow.clone_into(&mut last);
-            chosen.push((task, room));
+    for (rank, flows) in by_rank {
+        let mut turns = Turns::default();
+        for (name, tasks) in flows {
+            turns.insert(flow(&name), tasks);
+        }
+        while rooms.iter().any(|room| room.free > 0)
+            && let Some((flow, mut tasks)) = turns.take(cursor, rank)
+        {
+            let task = tasks.pop_front();
+            let picked = task.and_then(|task| Some((pick(rooms, &task.key)?, task)));
+            chosen.extend(picked.map(|(room, task)| (task, room)));
+            if !tasks.is_empty() {
+                turns.insert(flow, tasks);
+            }
         }
     }
     chosen
+}
+
+/// Organization and job of a schedule key.
+pub(crate) fn flow(key: &str) -> Flow {
+    let (org, job_type) = key.split_once('/').unwrap_or((key, ""));
+    Flow {
+        org: org.to_owned(),
+        job_type: job_type.to_owned(),
+    }
 }
 
 /// Takes a place at the ant with the lowest share of its capacity in use (`job-definitions` 8.6).

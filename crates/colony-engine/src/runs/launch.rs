@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use colony_core::id::{DefinitionId, RequestId, RunId};
 use colony_core::job::{Event, JobError, JobRun, Phase, TaskRun};
-use colony_core::plan::DEFAULT_MAX_CONCURRENCY;
+use colony_core::schedule::Reason;
 use colony_core::state::JobState;
 use colony_store::definition::Flags;
 use colony_store::job_run::JobRunRow;
@@ -29,6 +29,8 @@ pub(crate) enum Readiness {
     Refused(JobError),
     /// No ant takes from that queue; the reason in words.
     Unserved(String, String),
+    /// It waits for something else; the reason in words.
+    Waits(String),
 }
 
 /// A request that is submitted. It runs at once when it is due and may.
@@ -74,7 +76,7 @@ impl Operation for Submission {
             Readiness::Refused(error) => self.store_refused(stage, error),
             Readiness::Unserved(key, reason) => self.store_unserved(stage, key, reason),
             Readiness::Ready if self.may_run(stage, flags) => self.store_launched(stage)?,
-            Readiness::Ready => self.store_due(stage),
+            Readiness::Ready | Readiness::Waits(_) => self.store_due(stage),
         }
         Ok(Submitted::Stored)
     }
@@ -84,9 +86,7 @@ impl Submission {
     /// Nobody waits before it, and there is a slot.
     fn may_run(&self, stage: &Stage<'_>, flags: Flags) -> bool {
         let key = &self.row.schedule_key;
-        obstacle(&self.row.job_type, flags).is_none()
-            && !stage.is_in_use(key)
-            && stage.taken(key) < flags.max_concurrency
+        closed(flags).is_none() && !stage.is_in_use(key) && stage.taken(key) < flags.max_concurrency
     }
 
     fn store(&self, stage: &mut Stage<'_>, row: RequestRow) {
@@ -197,15 +197,18 @@ impl Operation for Launch {
         let id = self.compiled.row.id;
         let flags = stage.flags(id);
         let flags = flags.ok_or_else(|| EngineError::not_found("readable definition", id))?;
-        let taken = stage.taken(&request.schedule_key);
-        let reason = obstacle(&request.job_type, flags);
-        if let Some(reason) = reason {
-            waits_because(stage, request.id, reason);
+        if let Some(word) = closed(flags) {
+            let job_type = request.job_type.clone();
+            let reason = Reason::Closed { job_type, word };
+            waits_because(stage, request.id, reason.to_string());
             return Ok(Launched::No);
         }
-        if taken >= flags.max_concurrency {
-            let reason = no_slot(flags.max_concurrency, &self.compiled);
-            waits_because(stage, request.id, reason);
+        if stage.taken(&request.schedule_key) >= flags.max_concurrency {
+            let reason = Reason::NoSlot {
+                max: flags.max_concurrency,
+                is_default: self.compiled.definition.max_concurrency.is_none(),
+            };
+            waits_because(stage, request.id, reason.to_string());
             return Ok(Launched::NoSlot);
         }
         self.launch(stage, &request)?;
@@ -319,6 +322,7 @@ impl Operation for Pass {
         }
         match &self.readiness {
             Readiness::Ready => {}
+            Readiness::Waits(reason) => waits_because(stage, self.id, reason.clone()),
             Readiness::Refused(error) => {
                 let ended = Ended {
                     state: JobState::Failed,
@@ -360,20 +364,10 @@ fn tell_refused(stage: &mut Stage<'_>, id: RequestId, error: &JobError) {
 }
 
 /// Why no request of that version may run.
-fn obstacle(job_type: &str, flags: Flags) -> Option<String> {
-    let word = match flags {
-        Flags { deleted: true, .. } => "deleted",
-        Flags { disabled: true, .. } => "disabled",
-        _ => return None,
-    };
-    Some(format!("definition {job_type} is {word}"))
-}
-
-/// People meet the bound without ever having set it: it is named, and where it came from.
-fn no_slot(max: u32, compiled: &Compiled) -> String {
-    let origin = match compiled.definition.max_concurrency {
-        Some(_) => String::new(),
-        None => format!(", {DEFAULT_MAX_CONCURRENCY} unless set"),
-    };
-    format!("waits for a free slot: {max} of {max} in use (max_concurrency{origin})")
+pub(crate) fn closed(flags: Flags) -> Option<&'static str> {
+    match flags {
+        Flags { deleted: true, .. } => Some("deleted"),
+        Flags { disabled: true, .. } => Some("disabled"),
+        _ => None,
+    }
 }

@@ -155,7 +155,7 @@ impl<'b> Stage<'b> {
         let Some(entry) = self.run(run_id)? else {
             return Ok(false);
         };
-        check_current(entry)?;
+        check_active(entry)?;
         let mut entry = entry.clone();
         let plan = Arc::clone(&entry.plan);
         let run = entry.row.run.clone();
@@ -173,6 +173,9 @@ impl<'b> Stage<'b> {
             self.writes().move_slots(key, taken);
         }
         let phase_before = entry.row.run.phase;
+        if phase_before == Phase::Retrying && after.phase != Phase::Retrying {
+            self.writes().timeless.push(run_id.uuid());
+        }
         entry.row.job_state = job_state(&entry.row, &after, &effects);
         entry.touched = true;
         self.take_over(&mut entry, after);
@@ -226,19 +229,27 @@ impl<'b> Stage<'b> {
     fn perform(&mut self, entry: &mut RunEntry, phase_before: Phase, effect: Effect) {
         let (run_id, request_id) = (entry.row.run_id, entry.row.request_id);
         match effect {
-            Effect::Offer { task } => self.offer(entry, &task),
+            // Children have no use-case yet: ants are asked, and none says that it can.
+            Effect::Offer { task }
+            | Effect::StartChildren { task }
+            | Effect::AwaitChildren { task } => self.offer(entry, &task),
             Effect::WakeTask { task, at } => {
                 self.set_timer(Timer::run(TimerKind::TaskDue, run_id, &task, at));
             }
             Effect::WakeJob { at } => {
                 self.set_timer(Timer::run(TimerKind::JobRetryDue, run_id, "", at));
             }
-            Effect::Stop { task, reason } => self.stop(entry, &task, reason),
+            Effect::Stop { task, reason } | Effect::StopChildren { task, reason } => {
+                self.stop(entry, &task, reason);
+            }
+            // People are asked through the request (`AwaitApproval`).
+            Effect::AskReview { .. } => {}
             Effect::Withdraw { task } => {
                 self.withdraw(entry, &task);
-                self.writes().timeless.push(run_id.uuid());
+                let timer = Timer::run(TimerKind::TaskDue, run_id, &task, self.now);
+                self.writes().fired.push(timer);
             }
-            Effect::Requeue { state, at } => self.requeue(&entry.row, state, at),
+            Effect::Requeue { state, at } => self.requeue(entry, state, at),
             Effect::AwaitApproval { task } => {
                 let change = RequestChange::AwaitsApproval(task);
                 self.writes().request_changes.push((request_id, change));
@@ -312,6 +323,9 @@ impl<'b> Stage<'b> {
             StopReason::Cancelled => ("cancelled", "job cancelled by user"),
             StopReason::TaskTimedOut => ("task_timed_out", "task did not end within its timeout"),
             StopReason::JobTimedOut => ("job_timed_out", "job did not end within its timeout"),
+            StopReason::JobFailed => ("job_failed", "another task of the job failed"),
+            StopReason::JobPaused => ("job_paused", "another task paused the job"),
+            StopReason::JobRestarted => ("job_restarted", "another task restarts the job"),
         };
         let row = entry.row.tasks.get_mut(name);
         let Some(lease) = row.and_then(|row| row.lease.as_mut()) else {
@@ -326,13 +340,15 @@ impl<'b> Stage<'b> {
         }
     }
 
-    fn requeue(&mut self, row: &JobRunRow, state: JobState, at: Timestamp) {
+    fn requeue(&mut self, entry: &RunEntry, state: JobState, at: Timestamp) {
+        let row = &entry.row;
+        let current_task = row.run.current_task(&entry.plan);
         let requeue = Requeue {
             state,
             at,
             retried: row.run.retried,
             paused_count: row.run.paused_count,
-            current_task: row.run.current.clone().unwrap_or_default(),
+            current_task: current_task.unwrap_or_default().to_owned(),
         };
         let change = RequestChange::Requeued(requeue);
         self.writes().request_changes.push((row.request_id, change));
@@ -360,12 +376,13 @@ pub(super) fn expect_moved(moved: bool, phase: Phase, task: &str) -> Result<(), 
 }
 
 /// A run whose task is not in its definition can go nowhere.
-fn check_current(entry: &RunEntry) -> Result<(), EngineError> {
-    match &entry.row.run.current {
-        Some(name) if entry.plan.task(name).is_none() => Err(EngineError::Invalid(format!(
+fn check_active(entry: &RunEntry) -> Result<(), EngineError> {
+    let mut active = entry.row.run.active();
+    match active.find(|(name, _)| entry.plan.task(name).is_none()) {
+        Some((name, _)) => Err(EngineError::Invalid(format!(
             "its definition has no task {name}, which it is at"
         ))),
-        Some(_) | None => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -381,6 +398,10 @@ fn job_state(before: &JobRunRow, after: &JobRun, effects: &[Effect]) -> JobState
         Effect::AwaitApproval { .. } => Some(JobState::ManualApprovalRequired),
         Effect::Offer { .. }
         | Effect::WakeTask { .. }
+        | Effect::StartChildren { .. }
+        | Effect::AwaitChildren { .. }
+        | Effect::StopChildren { .. }
+        | Effect::AskReview { .. }
         | Effect::Stop { .. }
         | Effect::Withdraw { .. }
         | Effect::WakeJob { .. }

@@ -85,7 +85,7 @@ const RUNNING: &[&str] = &[
     "UPDATE runs SET phase = 'odd' WHERE id = {run}",
     "UPDATE runs SET job_state = 'ODD' WHERE id = {run}",
     "UPDATE runs SET definition_id = {new_id} WHERE id = {run}",
-    "UPDATE runs SET current_task = 'nobody' WHERE id = {run}",
+    "UPDATE tasks SET job_task = 'nobody' WHERE run_id = {run}",
     "UPDATE runs SET pass = -1 WHERE id = {run}",
     "UPDATE tasks SET job_state = 'ODD' WHERE run_id = {run}",
     "UPDATE tasks SET job_state = 'READY' WHERE run_id = {run}",

@@ -74,8 +74,8 @@ pub fn find_run(tx: &mut Tx<'_>, id: RunId) -> Result<Option<JobRunRow>, StoreEr
 }
 
 const RUN: &str = "id, org_id, request_id, definition_id, schedule_key, rank, job_state, phase, \
-     pass, job_retries, retried, paused_count, task_runs, deadline_at, current_task, verdict, \
-     skip_cleanup, created_at";
+     pass, job_retries, retried, paused_count, task_runs, deadline_at, verdict, skip_cleanup, \
+     created_at";
 
 fn run(row: &Row) -> Result<JobRunRow, StoreError> {
     Ok(JobRunRow {
@@ -86,7 +86,7 @@ fn run(row: &Row) -> Result<JobRunRow, StoreError> {
         schedule_key: row.get(4)?,
         rank: row.get(5)?,
         job_state: row.get(6)?,
-        created_at: row.get(17)?,
+        created_at: row.get(16)?,
         run: JobRun {
             phase: word(row, "phase")?,
             pass: row.get(8)?,
@@ -95,13 +95,12 @@ fn run(row: &Row) -> Result<JobRunRow, StoreError> {
             paused_count: row.get(11)?,
             task_runs: row.get(12)?,
             deadline: row.get::<Option<Timestamp>>(13)?.unwrap_or_default(),
-            current: row.get(14)?,
-            verdict: row.get::<Option<Json<Verdict>>>(15)?.map(|json| json.0),
-            skip_cleanup: row.get(16)?,
+            verdict: row.get::<Option<Json<Verdict>>>(14)?.map(|json| json.0),
+            skip_cleanup: row.get(15)?,
             tasks: BTreeMap::new(),
         },
         tasks: BTreeMap::new(),
-        has_data: row.get(18)?,
+        has_data: row.get(17)?,
         fresh: None,
     })
 }

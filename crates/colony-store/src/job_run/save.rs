@@ -80,6 +80,7 @@ impl RunWrite {
                 let (old, new) = (&before.run, &self.after.run);
                 before.job_state != self.after.job_state
                     || without_tasks(old) != without_tasks(new)
+                    || old.current_task(&self.plan) != new.current_task(&self.plan)
                     || self.counts() != Counts::default()
             })
     }
@@ -102,8 +103,8 @@ impl RunWrite {
 fn without_tasks(run: &JobRun) -> impl PartialEq + '_ {
     (
         (run.phase, run.pass, run.job_retries, run.retried),
-        (run.paused_count, run.task_runs, deadline(run)),
-        (&run.current, &run.verdict, run.skip_cleanup),
+        (run.paused_count, run.task_runs, run.due_at()),
+        (&run.verdict, run.skip_cleanup),
     )
 }
 
@@ -121,12 +122,6 @@ pub const fn occupies_slot(phase: Phase) -> bool {
         Phase::Walking | Phase::Retrying | Phase::Stopping | Phase::Cleaning => true,
         Phase::Suspended | Phase::Ended => false,
     }
-}
-
-/// When the run must be over: only one that follows its path can run out of time.
-fn deadline(run: &JobRun) -> Option<Timestamp> {
-    let clocked = matches!(run.phase, Phase::Walking | Phase::Retrying);
-    clocked.then_some(run.deadline)
 }
 
 /// Stores the rows of new runs.
@@ -177,8 +172,8 @@ pub(crate) fn insert_runs(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), St
                 &run.retried,
                 &run.paused_count,
                 &run.task_runs,
-                time(deadline(run)),
-                &run.current,
+                time(run.due_at()),
+                text(run.current_task(&write.plan).map(str::to_owned)),
                 json(run.verdict.as_ref()),
                 &run.skip_cleanup,
             ]
@@ -219,8 +214,8 @@ pub(crate) fn update_runs(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), St
             &run.retried,
             &run.paused_count,
             &run.task_runs,
-            time(deadline(run)),
-            &run.current,
+            time(run.due_at()),
+            text(run.current_task(&write.plan).map(str::to_owned)),
             json(run.verdict.as_ref()),
             &run.skip_cleanup,
         ]
