@@ -1,6 +1,6 @@
 //! The ledger's use-cases for programs: the Runs API and its work queue (`foreman-api` 7 to 9).
 //!
-//! A [`Ledger`] groups what concurrent callers want into few transactions (`Lane`): on
+//! A [`Ledger`] groups what concurrent callers want into few transactions (lanes of the store): on
 //! PostgreSQL a statement costs a round trip, on SQLite a parse. Claims wait at a `Desk`, which
 //! is woken when a task of their type becomes ready. `Upkeep` sleeps until the next lease runs out
 //! or the next task put off is due. [`RunWatch`] follows a run.
@@ -18,7 +18,7 @@ mod handle;
 mod job_task;
 mod key_watch;
 mod keys;
-mod lane;
+mod lanes;
 mod release;
 mod signals;
 mod upkeep;

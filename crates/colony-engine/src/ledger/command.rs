@@ -17,7 +17,7 @@ use super::desk::{Answer, Wish};
 use super::error::LedgerError;
 use super::handle::Ledger;
 use super::job_task;
-use super::lane::Outs;
+use super::lanes::Outs;
 use super::release::{Heartbeat, HeldLease, renew};
 use crate::action::Actions;
 use crate::engine::Engine;

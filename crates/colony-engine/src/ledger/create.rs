@@ -14,7 +14,7 @@ use colony_store::ledger::{RunRow, TaskRow, Waiting};
 use colony_store::{StoreError, Tx};
 
 use super::error::{LedgerError, Missing};
-use super::lane::Outs;
+use super::lanes::Outs;
 
 /// A run to be created.
 #[derive(Debug, Clone)]

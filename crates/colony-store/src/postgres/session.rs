@@ -1,6 +1,7 @@
 //! One connection, its prepared statements, and the transaction on it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -30,15 +31,13 @@ const REFUSAL_COUNTS: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     server: Server,
     /// Sets a new connection up.
-    settings: &'static str,
+    settings: String,
     runtime: Runtime,
     link: Option<Link>,
     /// Whether the server is in a transaction.
     begun: bool,
     /// What goes before the next statement; sent together with it.
     unsent: Vec<Unsent>,
-    /// Whether closures share the transaction.
-    shared: bool,
     failure: Option<Failure>,
     number: usize,
     /// When connecting failed, if it did the last time.
@@ -64,17 +63,16 @@ pub(super) enum Commit {
 }
 
 impl Session {
-    pub(super) fn new(server: Server, settings: &'static str, number: usize) -> Self {
+    pub(super) fn new(server: Server, settings: impl Into<String>, number: usize) -> Self {
         Self {
             // Who migrates has all the time; see `be_impatient`.
             patience: Duration::MAX,
             server,
-            settings,
+            settings: settings.into(),
             runtime: runtime(),
             link: None,
             begun: false,
             unsent: Vec::new(),
-            shared: false,
             failure: None,
             number,
             refused_at: None,
@@ -148,25 +146,14 @@ impl Session {
         self.link = None;
     }
 
-    /// Starts a transaction, which several closures may share; nothing is sent before its first
-    /// statement is waited for.
-    pub(super) fn begin(&mut self, begin: &'static str, shared: bool) {
-        self.shared = shared;
+    /// Starts a transaction; nothing is sent before its first statement is waited for.
+    pub(super) fn begin(&mut self, begin: &'static str) {
         self.begun = false;
         let words = match &self.fence {
             Some(_) => format!("{begin}{}", fence::LOOK).into(),
             None => begin.into(),
         };
         self.unsent = vec![Unsent::Words(words)];
-        self.failure = None;
-    }
-
-    /// Ends one savepoint and starts the next; sent with the next statement. When nothing was sent
-    /// since the last one, that still serves.
-    pub(super) fn next(&mut self, words: &'static str) {
-        if !matches!(self.unsent.last(), Some(Unsent::Words(_))) {
-            self.unsent.push(Unsent::Words(words.into()));
-        }
         self.failure = None;
     }
 
@@ -301,15 +288,7 @@ impl Session {
             }
         };
         match refused {
-            // It may be another closure's: this one is not to blame and may run again.
-            Some((index, error)) => {
-                let error = self.refused_unsent(&unsent[index], error.into());
-                self.failure = self.failure.map(|failure| match failure {
-                    Failure::Final if self.shared => Failure::Conflict,
-                    failure => failure,
-                });
-                Err(error)
-            }
+            Some((index, error)) => Err(self.refused_unsent(&unsent[index], error.into())),
             None => result.map_err(|error| self.refused(sql, error.into())),
         }
     }
@@ -338,11 +317,6 @@ impl Session {
     }
 
     fn prepare_anew(&mut self, sql: &str) -> Result<Statement, StoreError> {
-        // A refusal ends the transaction, so the savepoint must be there first. Before a
-        // transaction it costs nothing.
-        if self.begun && !self.unsent.is_empty() {
-            self.run(sql, async |_| Ok(()))?;
-        }
         let prepared = answered(self.patience, self.client()?.prepare(sql));
         let prepared = self.runtime.block_on(prepared);
         let statement = prepared.map_err(|error| {
@@ -371,7 +345,7 @@ impl Session {
             DriverError::Postgres(error) => broken_rule(error),
             DriverError::Sqlite(_) | DriverError::Silent(_) | DriverError::Moved => None,
         };
-        let source = Box::new(error);
+        let source = Arc::new(error);
         match rule {
             Some(rule) => StoreError::Rule {
                 statement,
@@ -407,7 +381,7 @@ fn broken_rule(error: &tokio_postgres::Error) -> Option<String> {
 pub(super) fn refused_commit(error: DriverError) -> StoreError {
     StoreError::Transaction {
         step: "commit",
-        source: Box::new(error),
+        source: Arc::new(error),
     }
 }
 

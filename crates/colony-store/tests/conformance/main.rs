@@ -3,6 +3,7 @@
 mod data;
 mod faults;
 mod groups;
+mod lanes;
 mod lists;
 mod many;
 mod opening;
