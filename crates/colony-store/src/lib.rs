@@ -55,6 +55,7 @@ mod store;
 mod takeover;
 pub mod timer;
 mod tx;
+mod unknown;
 mod value;
 pub mod worker_task;
 
@@ -67,4 +68,5 @@ pub use row::{Cell, ColumnIndex, FromCell, Row};
 pub use stats::Stats;
 pub use store::Store;
 pub use tx::{Dialect, Plan, Tx};
+pub use unknown::UnknownOutcomes;
 pub use value::{Json, Param, ToParam};

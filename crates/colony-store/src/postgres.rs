@@ -8,6 +8,7 @@ mod lock;
 mod password;
 mod rows;
 mod session;
+mod transaction;
 mod types;
 mod unsent;
 mod worker;
@@ -20,6 +21,7 @@ use crate::queue::Queue;
 use crate::stats::Counters;
 use crate::store::Workers;
 use crate::takeover::Takeover;
+use crate::unknown::Unknown;
 
 pub(crate) use session::Session;
 pub(crate) use types::Arg;
@@ -44,6 +46,7 @@ pub(crate) fn open(
 ) -> Result<Workers, OpenError> {
     let server = connect::Server::parse(url, config.reply_timeout)?;
     let takeover = Takeover::default();
+    let unknown = Unknown::default();
     let lock = config.exclusive.then(|| lock::take(&server)).transpose()?;
     // The writer's connection tells whether the server can be used; the others follow when used.
     let mut writer = Session::new(server.clone(), words(config, 0), 0);
@@ -85,9 +88,9 @@ pub(crate) fn open(
     });
     for session in std::iter::once(writer).chain(more) {
         let (queue, jobs) = Queue::new(config.queue_length);
-        let counters = Arc::clone(counters);
+        let (counters, unknown) = (Arc::clone(counters), unknown.clone());
         threads.push(spawn("postgres-writer", move || {
-            worker::write(session, jobs, &counters);
+            worker::write(session, jobs, &counters, &unknown);
         }));
         writers.push(queue);
     }
@@ -100,6 +103,7 @@ pub(crate) fn open(
         writers,
         threads,
         takeover,
+        unknown,
     })
 }
 

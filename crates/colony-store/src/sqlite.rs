@@ -18,6 +18,7 @@ use crate::queue::Queue;
 use crate::stats::Counters;
 use crate::store::Workers;
 use crate::takeover::Takeover;
+use crate::unknown::Unknown;
 
 pub(crate) use statement::{Prepared, execute, explain, query, script};
 
@@ -60,6 +61,7 @@ pub(crate) fn open(
         threads,
         // The lock on a file is not lost while the process lives.
         takeover: Takeover::default(),
+        unknown: Unknown::default(),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::queue::{Ended, Queue};
 use crate::stats::{Counters, Stats};
 use crate::takeover::Takeover;
 use crate::tx::{Dialect, Tx};
+use crate::unknown::{Unknown, UnknownOutcomes};
 use crate::{postgres, sqlite};
 
 /// A database that runs closures and batches in transactions, on threads of its own. Cheap to clone.
@@ -35,6 +36,7 @@ struct Inner {
     /// Given back after the threads have ended.
     lock: Option<Box<dyn Any + Send + Sync>>,
     takeover: Takeover,
+    unknown: Unknown,
 }
 
 /// What a database module gives to the handle.
@@ -49,6 +51,8 @@ pub(crate) struct Workers {
     pub(crate) lock: Option<Box<dyn Any + Send + Sync>>,
     /// Told when another store has the database.
     pub(crate) takeover: Takeover,
+    /// Told when the outcome of a transaction cannot be learned.
+    pub(crate) unknown: Unknown,
 }
 
 impl Store {
@@ -74,6 +78,7 @@ impl Store {
                 threads: workers.threads,
                 lock: workers.lock,
                 takeover: workers.takeover,
+                unknown: workers.unknown,
             }),
         })
     }
@@ -171,6 +176,13 @@ impl Store {
     /// Whether [`Store::taken_over`] has happened.
     pub fn is_taken_over(&self) -> bool {
         self.inner.takeover.is_told()
+    }
+
+    /// Hears from now on of each transaction whose outcome could not be learned
+    /// ([`StoreError::OutcomeUnknown`]): it may be stored, and nobody acts on it. Whoever acts on
+    /// rows is to look at them.
+    pub fn unknown_outcomes(&self) -> UnknownOutcomes {
+        self.inner.unknown.listen()
     }
 
     pub(crate) fn why_closed(&self) -> StoreError {

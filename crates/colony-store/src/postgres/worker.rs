@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use async_channel::Receiver;
 
 use super::failure::Failure;
-use super::session::{Commit, Session, refused_commit};
-use crate::error::StoreError;
+use super::session::Session;
+use super::transaction::{Commit, Outcome, refused_commit};
+use crate::error::{DriverError, StoreError};
 use crate::group::{Company, Ended, Jobs, Line, settle};
 use crate::job::{Job, Mode};
 use crate::migrate::{self, MigrateError};
 use crate::stats::Counters;
 use crate::tx::Tx;
+use crate::unknown::Unknown;
 
 /// How often a job that stands alone is run before its collisions with others are reported.
 const TRIES_MAX: u32 = 12;
@@ -41,7 +43,11 @@ const BEGIN_GROUP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
 
 /// Runs reading closures until the queue is closed and empty.
 pub(super) fn read(session: Session, queue: &Receiver<Box<dyn Job>>, counters: &Counters) {
-    let mut worker = Worker { session, counters };
+    let mut worker = Worker {
+        session,
+        counters,
+        unknown: &Unknown::default(),
+    };
     while let Ok(job) = queue.recv_blocking() {
         if !job.is_abandoned() {
             settle(vec![job], |jobs| worker.transact(jobs));
@@ -50,8 +56,17 @@ pub(super) fn read(session: Session, queue: &Receiver<Box<dyn Job>>, counters: &
 }
 
 /// Runs writing jobs until the queue is closed and empty.
-pub(super) fn write(session: Session, queue: Receiver<Box<dyn Job>>, counters: &Counters) {
-    let mut worker = Worker { session, counters };
+pub(super) fn write(
+    session: Session,
+    queue: Receiver<Box<dyn Job>>,
+    counters: &Counters,
+    unknown: &Unknown,
+) {
+    let mut worker = Worker {
+        session,
+        counters,
+        unknown,
+    };
     let mut line = Line::new(queue, Company::OfOneKind);
     while let Some(first) = line.first() {
         let jobs = line.group(first);
@@ -61,22 +76,23 @@ pub(super) fn write(session: Session, queue: Receiver<Box<dyn Job>>, counters: &
 
 /// Brings the schema up to date.
 pub(super) fn migrate(session: &mut Session) -> Result<(), MigrateError> {
-    session.begin(BEGIN_WRITE);
+    session.begin(BEGIN_WRITE, Mode::Write);
     let migrated = migrate::run(&mut Tx::postgres(session, &Counters::default()));
     if migrated.is_err() {
         session.roll_back();
         return migrated;
     }
-    match session.commit() {
+    match session.commit(Mode::Write) {
         Commit::Done => Ok(()),
         Commit::Refused(_, error) => Err(error.into()),
-        Commit::Unknown(error) => Err(refused_commit(error).into()),
+        Commit::Unknown(error, _) => Err(refused_commit(error).into()),
     }
 }
 
 struct Worker<'c> {
     session: Session,
     counters: &'c Counters,
+    unknown: &'c Unknown,
 }
 
 impl Worker<'_> {
@@ -88,7 +104,8 @@ impl Worker<'_> {
             1 => TRIES_MAX,
             _ => GROUP_TRIES_MAX,
         };
-        for attempt in 1..=tries {
+        let mut collisions = 0;
+        while collisions < tries {
             if let Err(error) = ensure_connected(&mut self.session, since) {
                 return settle_all(jobs, &error);
             }
@@ -105,10 +122,13 @@ impl Worker<'_> {
                         return settle_all(jobs, &StoreError::Unreachable { source: None });
                     }
                 }
-                Failure::Conflict if attempt > 1 && attempt < tries => {
-                    std::thread::sleep(pause(attempt, self.session.number()));
+                Failure::Conflict => {
+                    collisions += 1;
+                    // At first the one that went before has ended by now.
+                    if collisions > 1 && collisions < tries {
+                        std::thread::sleep(pause(collisions, self.session.number()));
+                    }
                 }
-                Failure::Conflict => {}
             }
         }
         fail_all(jobs, &StoreError::Conflict { attempts: tries });
@@ -117,7 +137,8 @@ impl Worker<'_> {
 
     /// Runs jobs in one transaction. When it may be tried again, says why it failed.
     fn attempt(&mut self, jobs: &mut Jobs) -> Result<Ended, Failure> {
-        self.session.begin(begin(jobs));
+        let mode = jobs.first().map_or(Mode::Read, |job| job.mode());
+        self.session.begin(begin(jobs), mode);
         for job in jobs.iter_mut() {
             let mut tx = Tx::postgres(&mut self.session, self.counters);
             let succeeded = job.run(&mut tx);
@@ -128,7 +149,7 @@ impl Worker<'_> {
                 return Err(failure.unwrap_or(Failure::Final));
             }
         }
-        match self.session.commit() {
+        match self.session.commit(mode) {
             Commit::Done => {
                 self.counters.commit();
                 Ok(Ended::Settled)
@@ -138,19 +159,37 @@ impl Worker<'_> {
                 Ok(Ended::Refused)
             }
             Commit::Refused(failure, _) => Err(failure),
-            Commit::Unknown(error) => {
+            Commit::Unknown(error, lost) => {
                 self.session.disconnect();
-                let reason = error.to_string();
                 // Where there was nothing to store, nothing is unknown.
-                let unknown =
-                    |job: &&mut Box<dyn Job>| job.mode() == Mode::Write && job.has_succeeded();
-                for job in jobs.iter_mut().filter(unknown) {
-                    let reason = reason.clone();
-                    job.fail(StoreError::OutcomeUnknown { reason });
+                if mode == Mode::Read {
+                    return Ok(Ended::Settled);
                 }
-                Ok(Ended::Settled)
+                match lost.map_or(Outcome::Unknown, |lost| self.session.outcome(lost)) {
+                    Outcome::Committed => {
+                        self.counters.commit();
+                        Ok(Ended::Settled)
+                    }
+                    Outcome::RolledBack => Err(Failure::Lost),
+                    Outcome::Unknown => {
+                        self.give_up(jobs, &error);
+                        Ok(Ended::Settled)
+                    }
+                }
             }
         }
+    }
+
+    /// Nobody knows whether the jobs are done.
+    fn give_up(&self, jobs: &mut Jobs, error: &DriverError) {
+        let reason = error.to_string();
+        tracing::error!("it is not known whether a transaction was stored: {reason}");
+        // What failed of itself has changed nothing.
+        for job in jobs.iter_mut().filter(|job| job.has_succeeded()) {
+            let reason = reason.clone();
+            job.fail(StoreError::OutcomeUnknown { reason });
+        }
+        self.unknown.tell();
     }
 }
 

@@ -5,6 +5,7 @@ mod faults;
 mod groups;
 mod lanes;
 mod lists;
+mod lost_commits;
 mod many;
 mod opening;
 mod plans;
