@@ -20,7 +20,7 @@ use crate::compile::Definitions;
 use crate::effects::{self, Effects};
 use crate::event::{RunEvent, RunEventKind};
 use crate::jump::Follower;
-use crate::lane::RunsLane;
+use crate::lane::{RunsLane, runs_lane};
 use crate::ledger::{DeskBell, DeskMessages, Signals};
 use crate::log::LiveLogs;
 use crate::nudge::Nudges;
@@ -131,7 +131,7 @@ impl Engine {
             settings: Arc::clone(&settings),
             turns: Arc::default(),
         });
-        let (sender, effects) = mpsc::unbounded_channel();
+        let (runs, effects) = runs_lane(&store, &ground);
         let (bell, messages) = DeskBell::new();
         let nudges = Arc::new(Nudges::new());
         Self {
@@ -147,7 +147,7 @@ impl Engine {
             signals: Signals::new(bell, Arc::clone(&nudges)),
             nudges,
             ants: Arc::default(),
-            runs: RunsLane::new(store.clone(), Arc::clone(&ground), sender),
+            runs,
             ground,
             desk_messages: Arc::new(Mutex::new(Some(messages))),
             effects: Arc::new(Mutex::new(Some(effects))),
@@ -188,6 +188,7 @@ impl Engine {
             loops.spawn(effects::run(self.clone(), effects));
         }
         loops.spawn(timers::run(self.clone()));
+        loops.spawn(look_at_everything(self.clone()));
         loops
     }
 
@@ -232,6 +233,23 @@ impl Engine {
             kind,
         });
         self.waiters.wake(request_id);
+    }
+}
+
+/// After a transaction of which nobody knows whether it was stored, every loop looks at the rows, and
+/// once more when the database has surely made up its mind.
+async fn look_at_everything(engine: Engine) {
+    let mut unknown = engine.store.unknown_outcomes();
+    loop {
+        unknown.next().await;
+        for rest in [
+            Duration::ZERO,
+            Duration::from_secs(5),
+            Duration::from_secs(30),
+        ] {
+            tokio::time::sleep(rest).await;
+            engine.nudges.wake_all();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger's use-cases for programs: the Runs API and its work queue (`foreman-api` 7 to 9).
 //!
-//! A [`Ledger`] groups what concurrent callers want into few transactions (`Lane`): on
+//! A [`Ledger`] groups what concurrent callers want into few transactions (lanes of the store): on
 //! PostgreSQL a statement costs a round trip, on SQLite a parse. Claims wait at a `Desk`, which
 //! is woken when a task of their type becomes ready. What time brings is the engine's business, for
 //! programs as for jobs. [`RunWatch`] follows a run.
@@ -17,7 +17,7 @@ mod events;
 mod handle;
 mod key_watch;
 mod keys;
-mod lane;
+mod lanes;
 mod release;
 mod signals;
 mod work;

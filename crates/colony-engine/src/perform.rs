@@ -35,7 +35,7 @@ impl Engine {
             .collect();
         let (ask, promised) = Ask::new(operation, (self.now(), self.seed()), rooms);
         match self.runs.run(ask).await {
-            Ok(()) => promised
+            Ok(_) => promised
                 .take()
                 .ok_or(EngineError::Store(StoreError::Closed)),
             Err(error) => {

@@ -29,6 +29,16 @@ impl StoreError {
         }
     }
 
+    /// Whether whatever else is tried now meets the same. A full disk may have room for less, and
+    /// what a server refuses for want of memory or as an error of its own may be one row's doing.
+    pub(crate) fn hits_all(&self) -> bool {
+        match self {
+            Self::Conflict { .. } => false,
+            Self::Statement { source, .. } | Self::Transaction { source, .. } => source.hits_all(),
+            other => other.is_unavailable(),
+        }
+    }
+
     /// What is wrong, in words for those who own the rows: without statements.
     pub fn reason(&self) -> String {
         match self {
@@ -48,6 +58,24 @@ impl StoreError {
 }
 
 impl DriverError {
+    fn hits_all(&self) -> bool {
+        let may_be_of_one = match self {
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::OutOfMemory)
+            ),
+            Self::Postgres(error) => error.as_db_error().is_some_and(|db| {
+                let code = db.code().code();
+                ["40", "53", "55", "XX"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || code == "57014"
+            }),
+            Self::Silent(_) | Self::Moved => false,
+        };
+        self.is_unavailable() && !may_be_of_one
+    }
+
     fn is_about_rows(&self) -> bool {
         match self {
             Self::Sqlite(error) => is_about_rows_of_sqlite(error),

@@ -120,16 +120,21 @@ pub struct StoreConfig {
     pub exclusive: bool,
     /// Reading threads of SQLite. Writing has one thread, as SQLite has one writer.
     pub sqlite_readers: usize,
-    /// Reading threads of PostgreSQL, each with one connection. Writing has one thread, which
-    /// groups commits.
+    /// Reading threads of PostgreSQL, each with one connection.
     pub postgres_readers: usize,
-    /// How many closures may wait for a thread before callers wait too.
+    /// Writing threads of PostgreSQL, each with one connection. Operations of lanes are spread
+    /// over them by their key; closures keep to the first one.
+    pub postgres_writers: usize,
+    /// How many closures may wait for a kind of thread before callers wait too.
     pub queue_length: usize,
     /// How long PostgreSQL may take for an answer before its connection counts as lost.
     pub reply_timeout: Duration,
 }
 
 impl StoreConfig {
+    /// How many connections of PostgreSQL write, when nobody says.
+    pub const WRITERS: usize = 4;
+
     /// The defaults for a database.
     pub fn new(database: Database) -> Self {
         Self {
@@ -137,6 +142,7 @@ impl StoreConfig {
             exclusive: false,
             sqlite_readers: 2,
             postgres_readers: 4,
+            postgres_writers: Self::WRITERS,
             queue_length: 1024,
             reply_timeout: Duration::from_secs(15),
         }

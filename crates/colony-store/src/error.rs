@@ -2,6 +2,7 @@
 
 mod driver;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::migrate::MigrateError;
@@ -45,7 +46,7 @@ fn postgres_message(error: &tokio_postgres::Error) -> String {
 }
 
 /// Why a transaction did not happen. Messages read after "failed to …".
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// A statement was refused.
@@ -55,7 +56,7 @@ pub enum StoreError {
         statement: String,
         /// The database's reason.
         #[source]
-        source: Box<DriverError>,
+        source: Arc<DriverError>,
     },
     /// A statement broke a rule of the schema: a key that exists, a parent that does not.
     #[error("keep the rule `{rule}` of the schema in the statement `{statement}`")]
@@ -66,7 +67,7 @@ pub enum StoreError {
         rule: String,
         /// The database's reason.
         #[source]
-        source: Box<DriverError>,
+        source: Arc<DriverError>,
     },
     /// A parameter cannot be stored.
     #[error("bind parameter {parameter} of the statement `{statement}`: {problem}")]
@@ -106,7 +107,7 @@ pub enum StoreError {
         step: &'static str,
         /// The database's reason.
         #[source]
-        source: Box<DriverError>,
+        source: Arc<DriverError>,
     },
     /// Others were changing the same rows, over and over.
     #[error("finish a transaction: it collided with others {attempts} times")]
@@ -119,7 +120,7 @@ pub enum StoreError {
     Unreachable {
         /// The reason, when the client gave one.
         #[source]
-        source: Option<Box<DriverError>>,
+        source: Option<Arc<DriverError>>,
     },
     /// The connection was lost while committing: the change may or may not be stored.
     #[error(

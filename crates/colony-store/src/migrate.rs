@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     2 "0002_ledger"
     3 "0003_runs_api"
     4 "0004_counts"
+    5 "0005_count_parts"
     6 "0006_one_queue"
 };
 

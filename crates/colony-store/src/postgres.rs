@@ -1,13 +1,14 @@
-//! PostgreSQL: a few threads, each with a connection of its own.
+//! PostgreSQL: a few threads, each with a connection of its own. Several of them write: operations
+//! of lanes are spread over them by their key, closures keep to the first one.
 
 mod connect;
 mod failure;
 mod fence;
-mod group;
 mod lock;
 mod password;
 mod rows;
 mod session;
+mod transaction;
 mod types;
 mod unsent;
 mod worker;
@@ -16,10 +17,11 @@ use std::sync::Arc;
 
 use crate::config::StoreConfig;
 use crate::error::OpenError;
-use crate::job::Job;
+use crate::line::Line;
 use crate::stats::Counters;
 use crate::store::Workers;
 use crate::takeover::Takeover;
+use crate::unknown::Unknown;
 
 pub(crate) use session::Session;
 pub(crate) use types::Arg;
@@ -44,9 +46,10 @@ pub(crate) fn open(
 ) -> Result<Workers, OpenError> {
     let server = connect::Server::parse(url, config.reply_timeout)?;
     let takeover = Takeover::default();
+    let unknown = Unknown::default();
     let lock = config.exclusive.then(|| lock::take(&server)).transpose()?;
     // The writer's connection tells whether the server can be used; the others follow when used.
-    let mut writer = Session::new(server.clone(), WRITER, 0);
+    let mut writer = Session::new(server.clone(), words(config, 0), 0);
     writer.connect().map_err(|error| server.open_error(error))?;
     worker::migrate(&mut writer).map_err(|source| OpenError::Migrate {
         database: server.name().to_owned(),
@@ -58,31 +61,59 @@ pub(crate) fn open(
         writer.set_fence(epoch, takeover.clone());
     }
 
-    let (writes, waiting_writes) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
-    let (reads, waiting_reads) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
+    let (reads, waiting_reads) = Line::new(config.queue_length);
     let mut threads = Vec::new();
     for number in 1..=config.postgres_readers.max(1) {
         let mut session = Session::new(server.clone(), READER, number);
         session.be_impatient();
         let (jobs, counters) = (waiting_reads.clone(), Arc::clone(counters));
         threads.push(spawn("postgres-reader", move || {
-            worker::run(session, &jobs, &counters);
+            worker::read(session, &jobs, &counters);
         }));
     }
-    let counters = Arc::clone(counters);
-    threads.push(spawn("postgres-writer", move || {
-        group::run(writer, &waiting_writes, &counters);
-    }));
+    let mut writers = Vec::new();
+    let more = 1..config.postgres_writers.max(1);
+    let more = more.map(|number| {
+        // Connected when used.
+        let mut session = Session::new(
+            server.clone(),
+            words(config, number),
+            config.postgres_readers + number,
+        );
+        session.be_impatient();
+        if let Some(epoch) = epoch {
+            session.set_fence(epoch, takeover.clone());
+        }
+        session
+    });
+    for session in std::iter::once(writer).chain(more) {
+        let (queue, jobs) = Line::new(config.queue_length);
+        let (counters, unknown) = (Arc::clone(counters), unknown.clone());
+        threads.push(spawn("postgres-writer", move || {
+            worker::write(session, jobs, &counters, &unknown);
+        }));
+        writers.push(queue);
+    }
     Ok(Workers {
         lock: lock.zip(epoch).map(|(held, epoch)| {
-            let queues = vec![reads.clone(), writes.clone()];
+            let queues = writers.iter().chain([&reads]).cloned().collect();
             Box::new(held.keep(epoch, takeover.clone(), queues)) as _
         }),
         reads,
-        writes,
+        writers,
         threads,
         takeover,
+        unknown,
     })
+}
+
+/// The first words on a connection that writes. Those of a queen have a part of the counts each,
+/// beside the 16 that all others share (`migrations/0005_count_parts.sql`).
+fn words(config: &StoreConfig, number: usize) -> String {
+    match config.exclusive {
+        true => format!("{WRITER}; SET colony.part = '{}'", 16 + number),
+        false => WRITER.to_owned(),
+    }
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {

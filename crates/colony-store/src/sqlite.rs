@@ -14,10 +14,11 @@ use rusqlite::Connection;
 
 use crate::config::StoreConfig;
 use crate::error::OpenError;
-use crate::job::Job;
+use crate::line::Line;
 use crate::stats::Counters;
 use crate::store::Workers;
 use crate::takeover::Takeover;
+use crate::unknown::Unknown;
 
 pub(crate) use statement::{Prepared, execute, explain, query, script};
 
@@ -39,8 +40,8 @@ pub(crate) fn open(
         .map(|_| connection::open_reading(path))
         .collect::<Result<Vec<Connection>, _>>()?;
 
-    let (writes, waiting_writes) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
-    let (reads, waiting_reads) = async_channel::bounded::<Box<dyn Job>>(config.queue_length);
+    let (writes, waiting_writes) = Line::new(config.queue_length);
+    let (reads, waiting_reads) = Line::new(config.queue_length);
     let mut threads = Vec::new();
     for connection in readers {
         let (jobs, counters) = (waiting_reads.clone(), Arc::clone(counters));
@@ -51,15 +52,16 @@ pub(crate) fn open(
     let counters = Arc::clone(counters);
     // Last, so that it is joined last: its close is then the one that checkpoints the file.
     threads.push(spawn("sqlite-writer", move || {
-        writer::run(&writer, &file, &waiting_writes, &counters);
+        writer::run(&writer, &file, waiting_writes, &counters);
     }));
     Ok(Workers {
         lock: lock.map(|file| Box::new(file) as _),
         reads,
-        writes,
+        writers: vec![writes],
         threads,
         // The lock on a file is not lost while the process lives.
         takeover: Takeover::default(),
+        unknown: Unknown::default(),
     })
 }
 

@@ -11,6 +11,8 @@ pub struct Stats {
     pub commits: u64,
     /// Closures run, each re-run counted.
     pub closures: u64,
+    /// Operations of lanes run, each re-run counted.
+    pub operations: u64,
 }
 
 /// The live counters behind [`Stats`].
@@ -19,6 +21,7 @@ pub(crate) struct Counters {
     statements: AtomicU64,
     commits: AtomicU64,
     closures: AtomicU64,
+    operations: AtomicU64,
 }
 
 impl Counters {
@@ -34,11 +37,17 @@ impl Counters {
         self.closures.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn operations(&self, number: usize) {
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        self.operations.fetch_add(number, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
             statements: self.statements.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             closures: self.closures.load(Ordering::Relaxed),
+            operations: self.operations.load(Ordering::Relaxed),
         }
     }
 }

@@ -4,17 +4,18 @@ use std::any::Any;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use async_channel::Sender;
-
 use crate::config::{Database, StoreConfig};
 use crate::error::{OpenError, StoreError};
-use crate::job::{self, Job, Mode};
+use crate::job::{self, Mode};
+use crate::lane::{Command, Lane};
+use crate::line::{Ended, Line};
 use crate::stats::{Counters, Stats};
 use crate::takeover::Takeover;
 use crate::tx::{Dialect, Tx};
+use crate::unknown::{Unknown, UnknownOutcomes};
 use crate::{postgres, sqlite};
 
-/// A database that runs closures in transactions, on threads of its own. Cheap to clone.
+/// A database that runs closures and batches in transactions, on threads of its own. Cheap to clone.
 ///
 /// A closure is a plain function of its transaction: no clock, no network, no waiting inside. It
 /// may be run more than once, when the database asks for it, so it has no effect but its
@@ -29,26 +30,29 @@ pub struct Store {
 struct Inner {
     dialect: Dialect,
     counters: Arc<Counters>,
-    reads: Sender<Box<dyn Job>>,
-    writes: Sender<Box<dyn Job>>,
+    reads: Line,
+    writers: Vec<Line>,
     threads: Vec<JoinHandle<()>>,
     /// Given back after the threads have ended.
     lock: Option<Box<dyn Any + Send + Sync>>,
     takeover: Takeover,
+    unknown: Unknown,
 }
 
 /// What a database module gives to the handle.
 pub(crate) struct Workers {
     /// Takes reading closures.
-    pub(crate) reads: Sender<Box<dyn Job>>,
-    /// Takes writing closures; may be the same.
-    pub(crate) writes: Sender<Box<dyn Job>>,
-    /// Run until both senders are closed.
+    pub(crate) reads: Line,
+    /// Take writing jobs, one for each connection that writes; at least one.
+    pub(crate) writers: Vec<Line>,
+    /// Run until the queues are closed.
     pub(crate) threads: Vec<JoinHandle<()>>,
     /// Keeps other stores out until it is dropped.
     pub(crate) lock: Option<Box<dyn Any + Send + Sync>>,
     /// Told when another store has the database.
     pub(crate) takeover: Takeover,
+    /// Told when the outcome of a transaction cannot be learned.
+    pub(crate) unknown: Unknown,
 }
 
 impl Store {
@@ -70,10 +74,11 @@ impl Store {
                 dialect,
                 counters,
                 reads: workers.reads,
-                writes: workers.writes,
+                writers: workers.writers,
                 threads: workers.threads,
                 lock: workers.lock,
                 takeover: workers.takeover,
+                unknown: workers.unknown,
             }),
         })
     }
@@ -106,7 +111,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let queue = &self.inner.writes;
+        let queue = &self.inner.writers[0];
         let done = run(queue, Mode::Write, closure).await;
         done.unwrap_or_else(|Ended| Err(self.why_closed().into()))
     }
@@ -137,8 +142,18 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let done = run_blocking(&self.inner.writes, Mode::Write, closure);
+        let done = run_blocking(&self.inner.writers[0], Mode::Write, closure);
         done.unwrap_or_else(|Ended| Err(self.why_closed().into()))
+    }
+
+    /// A lane for operations of one kind: those that wait together are run as one set.
+    pub fn lane<C: Command>(&self, command: C) -> Lane<C> {
+        Lane::new(self.clone(), command)
+    }
+
+    /// The queues of the connections that write.
+    pub(crate) fn writers(&self) -> &[Line] {
+        &self.inner.writers
     }
 
     /// Which SQL the database speaks.
@@ -163,7 +178,14 @@ impl Store {
         self.inner.takeover.is_told()
     }
 
-    fn why_closed(&self) -> StoreError {
+    /// Hears from now on of each transaction whose outcome could not be learned
+    /// ([`StoreError::OutcomeUnknown`]): it may be stored, and nobody acts on it. Whoever acts on
+    /// rows is to look at them.
+    pub fn unknown_outcomes(&self) -> UnknownOutcomes {
+        self.inner.unknown.listen()
+    }
+
+    pub(crate) fn why_closed(&self) -> StoreError {
         match self.is_taken_over() {
             true => StoreError::TakenOver,
             false => StoreError::Closed,
@@ -176,43 +198,34 @@ impl Store {
     }
 }
 
-/// The threads that run closures have ended.
-struct Ended;
-
-async fn run<F, T, E>(
-    queue: &Sender<Box<dyn Job>>,
-    mode: Mode,
-    closure: F,
-) -> Result<Result<T, E>, Ended>
+async fn run<F, T, E>(queue: &Line, mode: Mode, closure: F) -> Result<Result<T, E>, Ended>
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    let (job, reply) = job::pack(mode, closure);
-    queue.send(job).await.map_err(|_| Ended)?;
+    let place = queue.room().enter().await?;
+    let (job, reply) = job::pack(mode, closure, place);
+    queue.push(job)?;
     reply.await.map_err(|_| Ended)
 }
 
-fn run_blocking<F, T, E>(
-    queue: &Sender<Box<dyn Job>>,
-    mode: Mode,
-    closure: F,
-) -> Result<Result<T, E>, Ended>
+fn run_blocking<F, T, E>(queue: &Line, mode: Mode, closure: F) -> Result<Result<T, E>, Ended>
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    let (job, reply) = job::pack(mode, closure);
-    queue.send_blocking(job).map_err(|_| Ended)?;
+    let place = queue.room().enter_blocking()?;
+    let (job, reply) = job::pack(mode, closure, place);
+    queue.push(job)?;
     reply.blocking_recv().map_err(|_| Ended)
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.reads.close();
-        self.writes.close();
+        self.writers.iter().for_each(Line::close);
         let this_thread = std::thread::current().id();
         for thread in self.threads.drain(..) {
             // A closure may have held the last handle; a thread cannot wait for itself.

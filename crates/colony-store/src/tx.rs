@@ -30,6 +30,8 @@ pub struct Tx<'a> {
     backend: Backend<'a>,
     counters: &'a Counters,
     failed: bool,
+    /// Whether something but `SELECT` was run.
+    changed: bool,
     /// Plans of the statements so far, when they are asked for.
     plans: Option<Vec<Plan>>,
 }
@@ -62,6 +64,7 @@ impl<'a> Tx<'a> {
             backend,
             counters,
             failed: false,
+            changed: false,
             plans: None,
         }
     }
@@ -373,6 +376,7 @@ impl<'a> Tx<'a> {
             return Err(StoreError::TransactionFailed);
         }
         self.counters.statement();
+        self.changed |= !sql.trim_start().starts_with("SELECT");
         let checked = check_params(sql, params);
         self.note_failure(checked)
     }
@@ -392,8 +396,17 @@ impl<'a> Tx<'a> {
         self.failed
     }
 
+    /// Whether nothing was changed and nothing has failed, as far as known here.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.failed && !self.changed
+    }
+
     pub(crate) fn count_closure(&self) {
         self.counters.closure();
+    }
+
+    pub(crate) fn count_operations(&self, number: usize) {
+        self.counters.operations(number);
     }
 }
 

@@ -11,6 +11,6 @@ mod store;
 mod wait;
 
 pub use postgres::TestPostgres;
-pub use proxy::{TestProxy, Wire};
+pub use proxy::{CommitFate, TestProxy, Wire};
 pub use store::TestStore;
 pub use wait::{block_on, wait_for, wait_for_async};

@@ -22,6 +22,23 @@ pub enum Wire {
     Closed,
 }
 
+/// What becomes of a `COMMIT` of PostgreSQL on its way, and of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFate {
+    /// It passes, and its answer too.
+    Whole,
+    /// It passes; the connection is cut before its answer.
+    AnswerCut,
+    /// It passes; nothing comes back, and the connection stays open.
+    AnswerSilent,
+    /// The connection is cut before it.
+    RequestCut,
+    /// It is swallowed, and the connection stays open.
+    RequestSilent,
+}
+
+type Fates = Box<dyn FnMut() -> CommitFate + Send>;
+
 /// Stands between a client and a server, on a port of its own.
 pub struct TestProxy {
     address: SocketAddr,
@@ -32,6 +49,7 @@ pub struct TestProxy {
 struct Shared {
     server: SocketAddr,
     wire: Mutex<Wire>,
+    commits: Mutex<Option<Fates>>,
     links: Mutex<Vec<[TcpStream; 2]>>,
     ended: AtomicBool,
 }
@@ -59,6 +77,7 @@ impl TestProxy {
         let shared = Arc::new(Shared {
             server,
             wire: Mutex::new(Wire::Whole),
+            commits: Mutex::new(None),
             links: Mutex::default(),
             ended: AtomicBool::new(false),
         });
@@ -74,6 +93,11 @@ impl TestProxy {
     /// From now on, also for connections that are open.
     pub fn set(&self, wire: Wire) {
         *lock(&self.shared.wire) = wire;
+    }
+
+    /// From now on asks what is to become of each `COMMIT` that comes by.
+    pub fn at_commits(&self, fates: impl FnMut() -> CommitFate + Send + 'static) {
+        *lock(&self.shared.commits) = Some(Box::new(fates));
     }
 
     /// Closes every connection.
@@ -128,13 +152,17 @@ impl Shared {
             timeout.expect("the time is not zero");
         }
         lock(&self.links).push([copy(&client), copy(&server)]);
-        for (from, to) in [(copy(&client), copy(&server)), (server, client)] {
-            let shared = Arc::clone(self);
-            std::thread::spawn(move || shared.pump(from, to));
+        let fate = Arc::new(Mutex::new(CommitFate::Whole));
+        for (from, to, asks) in [
+            (copy(&client), copy(&server), true),
+            (server, client, false),
+        ] {
+            let (shared, fate) = (Arc::clone(self), Arc::clone(&fate));
+            std::thread::spawn(move || shared.pump(from, to, asks, &fate));
         }
     }
 
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn pump(&self, mut from: TcpStream, mut to: TcpStream, asks: bool, fate: &Mutex<CommitFate>) {
         let mut buffer = [0; 8192];
         let mut spoiled = false;
         while !self.ended.load(Ordering::SeqCst) {
@@ -149,11 +177,34 @@ impl Shared {
                 Err(_) => break,
             };
             spoiled |= *lock(&self.wire) == Wire::Silent;
+            match self.fate(&buffer[..read], asks, fate) {
+                CommitFate::Whole => {}
+                CommitFate::AnswerCut if asks => {}
+                CommitFate::AnswerCut | CommitFate::RequestCut => break,
+                CommitFate::AnswerSilent => spoiled |= !asks,
+                CommitFate::RequestSilent => spoiled = true,
+            }
             if !spoiled && to.write_all(&buffer[..read]).is_err() {
                 break;
             }
         }
         close(&[from, to]);
+    }
+}
+
+impl Shared {
+    /// The fate of what comes by, which holds for all that follows on its connection.
+    fn fate(&self, bytes: &[u8], asks: bool, fate: &Mutex<CommitFate>) -> CommitFate {
+        const COMMIT: &[u8] = b"COMMIT\0";
+        let mut fate = lock(fate);
+        let commits = asks && bytes.windows(COMMIT.len()).any(|window| window == COMMIT);
+        if commits
+            && *fate == CommitFate::Whole
+            && let Some(fates) = &mut *lock(&self.commits)
+        {
+            *fate = fates();
+        }
+        *fate
     }
 }
 

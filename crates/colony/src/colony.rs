@@ -100,6 +100,7 @@ impl Colony {
 pub(crate) async fn open_store(settings: &Settings, exclusive: bool) -> anyhow::Result<Store> {
     let config = StoreConfig {
         exclusive,
+        postgres_writers: settings.database_writers,
         ..StoreConfig::new(settings.database.clone())
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(&config)).await;

@@ -11,7 +11,7 @@ use colony_store::ledger::run;
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
 
 use super::error::{LedgerError, Missing};
-use super::lane::Outs;
+use super::lanes::Outs;
 use super::work::{Entry, Work};
 
 /// What a PATCH changes of a run. An inner `None` clears.

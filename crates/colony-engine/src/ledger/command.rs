@@ -16,7 +16,7 @@ use super::data::{WriteData, write_data};
 use super::desk::{Answer, Wish};
 use super::error::LedgerError;
 use super::handle::Ledger;
-use super::lane::Outs;
+use super::lanes::Outs;
 use super::release::{Heartbeat, HeldLease, renew};
 use crate::effects::Effects;
 use crate::engine::Engine;

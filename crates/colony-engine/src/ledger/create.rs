@@ -14,7 +14,7 @@ use colony_store::timer::{self, Timer};
 use colony_store::{StoreError, Tx, queue};
 
 use super::error::{LedgerError, Missing};
-use super::lane::Outs;
+use super::lanes::Outs;
 
 /// A run to be created.
 #[derive(Debug, Clone)]

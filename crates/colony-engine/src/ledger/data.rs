@@ -10,7 +10,7 @@ use colony_store::ledger::{DataRow, run, task};
 use colony_store::{Page, Tx};
 
 use super::error::{LedgerError, Missing};
-use super::lane::Outs;
+use super::lanes::Outs;
 
 /// An entry to be written.
 #[derive(Debug, Clone)]

@@ -8,17 +8,17 @@ use colony_core::time::{Clock, Timestamp};
 use colony_store::ledger::data::{DataQuery, FoundData};
 use colony_store::ledger::list::{self, LedgerList};
 use colony_store::ledger::{DataRow, RunRow, TaskRow, run, task};
-use colony_store::{Page, Store};
+use colony_store::{Lane, Page, Store};
 use tokio::task::JoinSet;
 
-use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_tasks};
+use super::change::{ChangeTask, Changed, Changes, RunChange, change_run};
 use super::claim::{Claim, ClaimedTask};
-use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
-use super::data::{Delete, WriteData, delete_data, query_data, tag_data, write_data};
+use super::create::{CreateRun, CreateTasks, CreatedTask};
+use super::data::{Delete, WriteData, delete_data, query_data, tag_data};
 use super::desk::{Answer, Desk, DeskBell, Wish};
 use super::error::{LedgerError, Missing};
 use super::keys::KeyCache;
-use super::lane::Lane;
+use super::lanes::{ChangeTasksLane, CreateRunsLane, CreateTasksLane, WriteDataLane};
 use super::release::{Heartbeat, HeldLease, renew};
 use super::signals::Signals;
 use crate::engine::Engine;
@@ -39,10 +39,10 @@ struct Inner {
     engine: Engine,
     signals: Signals,
     keys: KeyCache,
-    runs: Lane<RunRow, RunRow>,
-    tasks: Lane<NewTasks, Vec<CreatedTask>>,
-    changes: Lane<Changes, Changed>,
-    data: Lane<DataRow, DataRow>,
+    runs: Lane<CreateRunsLane>,
+    tasks: Lane<CreateTasksLane>,
+    changes: Lane<ChangeTasksLane>,
+    data: Lane<WriteDataLane>,
     _loops: JoinSet<()>,
 }
 
@@ -72,29 +72,12 @@ impl Ledger {
         let desk = Desk::new(engine.clone(), signals.clone(), messages);
         loops.spawn(desk.run());
         let store = &engine.store;
-        let created = signals.clone();
-        let tasks = Lane::start(
-            store.clone(),
-            create_tasks,
-            |new: &NewTasks| new.tasks.len(),
-            move |tasks: &Vec<CreatedTask>| {
-                let new = tasks.iter().filter(|task| !task.existed);
-                created.tasks_changed(new.map(|task| &task.row));
-            },
-        );
-        let changed = signals.clone();
-        let changes = Lane::start(
-            store.clone(),
-            change_tasks,
-            |changes: &Changes| changes.items.len(),
-            move |tasks: &Changed| changed.tasks_changed(tasks.iter().flatten()),
-        );
         Self {
             inner: Arc::new(Inner {
-                runs: Lane::start(store.clone(), create_runs, |_| 1, |_| {}),
-                data: Lane::start(store.clone(), write_data, |_| 1, |_| {}),
-                tasks,
-                changes,
+                runs: store.lane(CreateRunsLane),
+                tasks: store.lane(CreateTasksLane(signals.clone())),
+                changes: store.lane(ChangeTasksLane(signals.clone())),
+                data: store.lane(WriteDataLane),
                 engine: engine.clone(),
                 signals,
                 keys: KeyCache::default(),

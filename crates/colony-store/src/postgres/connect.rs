@@ -1,11 +1,12 @@
 //! Where the server is, and how to connect to it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::config::Database;
 use crate::error::{DriverError, OpenError};
@@ -33,9 +34,18 @@ pub(crate) struct Server {
     reply_timeout: Duration,
 }
 
+/// The number of a process of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BackendId(pub(super) i32);
+
+/// Ends the first words on a connection.
+const WHO: &str = "SELECT pg_backend_pid()";
+
 /// A connection that is moved by a runtime.
 pub(super) struct Connected {
     pub(super) client: Client,
+    /// Who serves it.
+    pub(super) backend: BackendId,
     moving: JoinHandle<()>,
 }
 
@@ -114,9 +124,17 @@ impl Server {
         let (client, connection) = answered(limit, self.config.connect(NoTls)).await?;
         // Its error also reaches whoever waits for an answer.
         let moving = tokio::spawn(async move { drop(connection.await) });
-        let connected = Connected { client, moving };
-        answered(limit, connected.client.batch_execute(settings)).await?;
-        Ok(connected)
+        let words = match settings {
+            "" => WHO.to_owned(),
+            settings => format!("{settings}; {WHO}"),
+        };
+        let told = answered(limit, client.simple_query(&words)).await?;
+        let backend = last_value(&told).unwrap_or(0);
+        Ok(Connected {
+            client,
+            backend: BackendId(backend),
+            moving,
+        })
     }
 
     pub(super) fn open_error(&self, error: DriverError) -> OpenError {
@@ -126,6 +144,15 @@ impl Server {
             source: Box::new(error),
         }
     }
+}
+
+/// The first value of the last row that words gave.
+pub(super) fn last_value<T: FromStr>(told: &[SimpleQueryMessage]) -> Option<T> {
+    let rows = told.iter().rev().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.take(1).find_map(|row| row.get(0)?.parse().ok())
 }
 
 /// An answer of the server, if it comes in time.

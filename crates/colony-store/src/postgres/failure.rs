@@ -18,18 +18,6 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn is_retryable(self) -> bool {
-        match self {
-            Self::Conflict | Self::Lost => true,
-            Self::TakenOver | Self::Final => false,
-        }
-    }
-
-    /// Whether it hits every closure of the transaction, and not one alone.
-    pub(super) fn is_of_all(self) -> bool {
-        self.is_retryable() || self == Self::TakenOver
-    }
-
     pub(super) fn of(error: &DriverError) -> Self {
         match error {
             DriverError::Postgres(error) => Self::of_server(error),

@@ -7,7 +7,6 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use async_channel::Sender;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
@@ -15,7 +14,7 @@ use tokio_postgres::Client;
 use super::connect::{Connected, Server, answered};
 use super::fence::{self, FenceEpoch};
 use crate::error::{DriverError, OpenError};
-use crate::job::Job;
+use crate::line::Line;
 use crate::takeover::Takeover;
 
 /// How long a held lock is tried: the server may take a moment to notice that its last holder died.
@@ -76,12 +75,7 @@ impl Held {
 
     /// Holds the lock from a thread; when the database is lost to another store, closes the
     /// queues.
-    pub(super) fn keep(
-        self,
-        epoch: FenceEpoch,
-        takeover: Takeover,
-        queues: Vec<Sender<Box<dyn Job>>>,
-    ) -> Lock {
+    pub(super) fn keep(self, epoch: FenceEpoch, takeover: Takeover, queues: Vec<Line>) -> Lock {
         let (stop, stopped) = oneshot::channel();
         let body = move || {
             self.runtime.block_on(async {

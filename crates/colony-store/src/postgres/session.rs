@@ -1,16 +1,19 @@
-//! One connection, its prepared statements, and the transaction on it.
+//! One connection and its prepared statements.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
-use super::connect::{Server, answered};
+use super::connect::{BackendId, Server, answered};
 use super::failure::Failure;
 use super::fence::{self, FenceEpoch};
 use super::rows::to_rows;
+use super::transaction::TransactionId;
 use super::types::Arg;
 use super::unsent::{Unsent, in_order};
 use crate::error::{DriverError, StoreError, excerpt};
@@ -30,51 +33,44 @@ const REFUSAL_COUNTS: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     server: Server,
     /// Sets a new connection up.
-    settings: &'static str,
-    runtime: Runtime,
-    link: Option<Link>,
+    settings: String,
+    pub(super) runtime: Runtime,
+    pub(super) link: Option<Link>,
     /// Whether the server is in a transaction.
-    begun: bool,
+    pub(super) begun: bool,
+    /// The number of the transaction, once the server has told it.
+    pub(super) xid: Option<TransactionId>,
     /// What goes before the next statement; sent together with it.
-    unsent: Vec<Unsent>,
-    /// Whether closures share the transaction.
-    shared: bool,
-    failure: Option<Failure>,
+    pub(super) unsent: Vec<Unsent>,
+    pub(super) failure: Option<Failure>,
     number: usize,
     /// When connecting failed, if it did the last time.
     refused_at: Option<Instant>,
     /// How long an answer may take.
-    patience: Duration,
+    pub(super) patience: Duration,
     /// What every transaction begins with, and who hears that it was refused.
-    fence: Option<(FenceEpoch, Takeover)>,
+    pub(super) fence: Option<(FenceEpoch, Takeover)>,
 }
 
-struct Link {
-    client: Client,
+pub(super) struct Link {
+    pub(super) client: Client,
+    /// The process of the server that serves it.
+    pub(super) backend: BackendId,
     statements: HashMap<String, Statement>,
 }
 
-/// How a commit ended.
-pub(super) enum Commit {
-    Done,
-    /// Nothing was stored.
-    Refused(Failure, StoreError),
-    /// Perhaps stored.
-    Unknown(DriverError),
-}
-
 impl Session {
-    pub(super) fn new(server: Server, settings: &'static str, number: usize) -> Self {
+    pub(super) fn new(server: Server, settings: impl Into<String>, number: usize) -> Self {
         Self {
             // Who migrates has all the time; see `be_impatient`.
             patience: Duration::MAX,
             server,
-            settings,
+            settings: settings.into(),
             runtime: runtime(),
             link: None,
             begun: false,
+            xid: None,
             unsent: Vec::new(),
-            shared: false,
             failure: None,
             number,
             refused_at: None,
@@ -112,9 +108,10 @@ impl Session {
             let connected = self.server.connect(&settings);
             let connected = self.runtime.block_on(connected);
             self.note(connected.as_ref().err());
-            let client = connected?.client;
+            let connected = connected?;
             self.link = Some(Link {
-                client,
+                client: connected.client,
+                backend: connected.backend,
                 statements: HashMap::new(),
             });
         }
@@ -148,84 +145,8 @@ impl Session {
         self.link = None;
     }
 
-    /// Starts a transaction, which several closures may share; nothing is sent before its first
-    /// statement is waited for.
-    pub(super) fn begin(&mut self, begin: &'static str, shared: bool) {
-        self.shared = shared;
-        self.begun = false;
-        let words = match &self.fence {
-            Some(_) => format!("{begin}{}", fence::LOOK).into(),
-            None => begin.into(),
-        };
-        self.unsent = vec![Unsent::Words(words)];
-        self.failure = None;
-    }
-
-    /// Ends one savepoint and starts the next; sent with the next statement. When nothing was sent
-    /// since the last one, that still serves.
-    pub(super) fn next(&mut self, words: &'static str) {
-        if !matches!(self.unsent.last(), Some(Unsent::Words(_))) {
-            self.unsent.push(Unsent::Words(words.into()));
-        }
-        self.failure = None;
-    }
-
-    /// Why a statement of the transaction failed, if one did.
-    pub(super) fn failure(&self) -> Option<Failure> {
-        self.failure
-    }
-
-    /// Sends what is left, and commits.
-    pub(super) fn commit(&mut self) -> Commit {
-        let is_statement = |unsent: &Unsent| matches!(unsent, Unsent::Statement { .. });
-        if !self.begun && !self.unsent.iter().any(is_statement) {
-            return Commit::Done;
-        }
-        let Some(client) = self.link.as_ref().map(|link| &link.client) else {
-            return Commit::Done;
-        };
-        self.begun = true;
-        let unsent = std::mem::take(&mut self.unsent);
-        let commit = client.batch_execute("COMMIT");
-        let answers = in_order(client, &unsent, commit);
-        let (refused, committed) = match self.wait(answers) {
-            Ok(answers) => answers,
-            Err(silence) => return Commit::Unknown(silence),
-        };
-        // When a statement was refused, the server has rolled back instead.
-        let sent = refused.map(|(index, error)| (Some(index), error));
-        let Some((index, error)) = sent.or(committed.err().map(|error| (None, error))) else {
-            return Commit::Done;
-        };
-        let error = DriverError::Postgres(error);
-        match (Failure::of(&error), index) {
-            (Failure::Lost, _) => Commit::Unknown(error),
-            (failure, Some(index)) => {
-                let error = self.refused_unsent(&unsent[index], error);
-                Commit::Refused(self.failure.unwrap_or(failure), error)
-            }
-            (failure, None) => Commit::Refused(failure, refused_commit(error)),
-        }
-    }
-
-    pub(super) fn roll_back(&mut self) {
-        self.unsent.clear();
-        if self.begun && self.batch("ROLLBACK").is_err() {
-            // The server rolls back what a lost connection left.
-            self.disconnect();
-        }
-    }
-
-    fn batch(&mut self, sql: &str) -> Result<(), DriverError> {
-        let Some(link) = &self.link else {
-            return Ok(());
-        };
-        let answer = answered(self.patience, link.client.batch_execute(sql));
-        self.runtime.block_on(answer)
-    }
-
     /// Waits for answers, but not for ever.
-    fn wait<T>(&self, answers: impl Future<Output = T>) -> Result<T, DriverError> {
+    pub(super) fn wait<T>(&self, answers: impl Future<Output = T>) -> Result<T, DriverError> {
         let limit = self.patience;
         let limited = async { tokio::time::timeout(limit, answers).await };
         let answers = self.runtime.block_on(limited);
@@ -290,7 +211,9 @@ impl Session {
         self.begun = true;
         let unsent = std::mem::take(&mut self.unsent);
         let last = statement(&link.client);
-        let answers = self.wait(in_order(&link.client, &unsent, last));
+        let told = Cell::new(None);
+        let answers = self.wait(in_order(&link.client, &unsent, &told, last));
+        self.xid = self.xid.or(told.get());
         let (refused, result) = match answers {
             Ok(answers) => answers,
             Err(silence) => {
@@ -301,15 +224,7 @@ impl Session {
             }
         };
         match refused {
-            // It may be another closure's: this one is not to blame and may run again.
-            Some((index, error)) => {
-                let error = self.refused_unsent(&unsent[index], error.into());
-                self.failure = self.failure.map(|failure| match failure {
-                    Failure::Final if self.shared => Failure::Conflict,
-                    failure => failure,
-                });
-                Err(error)
-            }
+            Some((index, error)) => Err(self.refused_unsent(&unsent[index], error.into())),
             None => result.map_err(|error| self.refused(sql, error.into())),
         }
     }
@@ -338,11 +253,6 @@ impl Session {
     }
 
     fn prepare_anew(&mut self, sql: &str) -> Result<Statement, StoreError> {
-        // A refusal ends the transaction, so the savepoint must be there first. Before a
-        // transaction it costs nothing.
-        if self.begun && !self.unsent.is_empty() {
-            self.run(sql, async |_| Ok(()))?;
-        }
         let prepared = answered(self.patience, self.client()?.prepare(sql));
         let prepared = self.runtime.block_on(prepared);
         let statement = prepared.map_err(|error| {
@@ -371,7 +281,7 @@ impl Session {
             DriverError::Postgres(error) => broken_rule(error),
             DriverError::Sqlite(_) | DriverError::Silent(_) | DriverError::Moved => None,
         };
-        let source = Box::new(error);
+        let source = Arc::new(error);
         match rule {
             Some(rule) => StoreError::Rule {
                 statement,
@@ -383,8 +293,8 @@ impl Session {
     }
 
     /// As [`Session::refused`], for what was sent without waiting.
-    fn refused_unsent(&mut self, unsent: &Unsent, error: DriverError) -> StoreError {
-        if let (Unsent::Words(_), DriverError::Postgres(refusal), Some((_, takeover))) =
+    pub(super) fn refused_unsent(&mut self, unsent: &Unsent, error: DriverError) -> StoreError {
+        if let (Unsent::Begin(_), DriverError::Postgres(refusal), Some((_, takeover))) =
             (unsent, &error, &self.fence)
             && fence::is_refusal(refusal)
         {
@@ -402,13 +312,6 @@ fn broken_rule(error: &tokio_postgres::Error) -> Option<String> {
         .as_db_error()
         .filter(|db| db.code().code().starts_with("23"))
         .map(|db| db.constraint().unwrap_or(db.message()).to_owned())
-}
-
-pub(super) fn refused_commit(error: DriverError) -> StoreError {
-    StoreError::Transaction {
-        step: "commit",
-        source: Box::new(error),
-    }
 }
 
 /// A runtime on the calling thread, for one connection.

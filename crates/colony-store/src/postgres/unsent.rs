@@ -1,18 +1,20 @@
 //! What is sent without waiting for its answer, and the wait for all answers together.
 
-use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
 use tokio_postgres::{Client, Statement};
 
+use super::connect::last_value;
+use super::transaction::TransactionId;
 use super::types::{Arg, KeptArg};
 
 /// Something that is sent without waiting for the answer.
 pub(super) enum Unsent {
-    /// Words between statements: they start and end transactions and savepoints.
-    Words(Cow<'static, str>),
+    /// The words that begin a transaction. They may ask for its number.
+    Begin(String),
     Statement {
         sql: String,
         statement: Statement,
@@ -21,9 +23,18 @@ pub(super) enum Unsent {
 }
 
 impl Unsent {
-    pub(super) async fn run(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+    /// Runs it; notes the number of the transaction when it is told.
+    async fn run(
+        &self,
+        client: &Client,
+        xid: &Cell<Option<TransactionId>>,
+    ) -> Result<(), tokio_postgres::Error> {
         match self {
-            Self::Words(words) => client.batch_execute(words).await,
+            Self::Begin(words) => {
+                let told = client.simple_query(words).await?;
+                xid.set(last_value(&told).map(TransactionId));
+                Ok(())
+            }
             Self::Statement {
                 statement, params, ..
             } => {
@@ -35,7 +46,7 @@ impl Unsent {
 
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Words(words) => words,
+            Self::Begin(words) => words,
             Self::Statement { sql, .. } => sql,
         }
     }
@@ -46,12 +57,15 @@ impl Unsent {
 pub(super) async fn in_order<T>(
     client: &Client,
     unsent: &[Unsent],
+    xid: &Cell<Option<TransactionId>>,
     last: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> (
     Option<(usize, tokio_postgres::Error)>,
     Result<T, tokio_postgres::Error>,
 ) {
-    let mut runs: Vec<_> = unsent.iter().map(|one| Box::pin(one.run(client))).collect();
+    let mut runs: Vec<_> = (unsent.iter())
+        .map(|one| Box::pin(one.run(client, xid)))
+        .collect();
     let mut last = pin!(last);
     // A future sends when it is polled first.
     let mut answers: Vec<_> = runs.iter().map(|_| None).collect();

@@ -1,5 +1,7 @@
 //! A reading thread of SQLite.
 
+use std::sync::Arc;
+
 use async_channel::Receiver;
 use rusqlite::Connection;
 
@@ -39,6 +41,6 @@ pub(super) fn statement(connection: &Connection, sql: &str) -> rusqlite::Result<
 pub(super) fn transaction(step: &'static str, error: rusqlite::Error) -> StoreError {
     StoreError::Transaction {
         step,
-        source: Box::new(DriverError::Sqlite(error)),
+        source: Arc::new(DriverError::Sqlite(error)),
     }
 }

@@ -207,7 +207,7 @@ fn refused(sql: &str, error: rusqlite::Error) -> StoreError {
         }
         _ => None,
     };
-    let source = Box::new(DriverError::Sqlite(error));
+    let source = Arc::new(DriverError::Sqlite(error));
     match rule {
         Some(rule) => StoreError::Rule {
             statement,

@@ -3,7 +3,9 @@
 mod data;
 mod faults;
 mod groups;
+mod lanes;
 mod lists;
+mod lost_commits;
 mod many;
 mod opening;
 mod plans;

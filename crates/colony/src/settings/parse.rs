@@ -102,6 +102,10 @@ pub(super) fn parse_capacity(text: &str) -> Result<u32, String> {
     number(text, 1..=CAPACITY_MAX)
 }
 
+pub(super) fn parse_writers(text: &str) -> Result<usize, String> {
+    number(text, 1..=64)
+}
+
 pub(super) fn parse_log(text: &str) -> Result<String, String> {
     let rule = "give a level (error, warn, info, debug, trace, off) or module=level pairs";
     match text.parse::<tracing_subscriber::EnvFilter>() {

@@ -13,12 +13,12 @@ use super::http::HttpSettings;
 use super::layers::Layers;
 use super::parse::{
     CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_grace, parse_listen,
-    parse_log, parse_method, parse_path, parse_switch, parse_url, words,
+    parse_log, parse_method, parse_path, parse_switch, parse_url, parse_writers, words,
 };
 use super::reader::{Reader, Shown};
 use super::table::{
     ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, API_KEY, AUTH, DATA_DIR,
-    DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, TOKEN, URL,
+    DATABASE_WRITERS, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, TOKEN, URL,
 };
 use crate::data_dir::DataDir;
 
@@ -39,6 +39,8 @@ pub(crate) enum Profile {
 pub(crate) struct Settings {
     pub(crate) data_dir: DataDir,
     pub(crate) database: Database,
+    /// Connections to PostgreSQL that write.
+    pub(crate) database_writers: usize,
     pub(crate) listen: SocketAddr,
     pub(crate) auth: bool,
     pub(crate) http: HttpSettings,
@@ -81,6 +83,7 @@ impl Settings {
         let data_dir = reader.read_or(&DATA_DIR, default_data_dir(profile), parse_path)?;
         let database = format!("sqlite:{}", data_dir.database().display());
         let database = reader.database(database, &mut warnings)?;
+        let database_writers = reader.read(&DATABASE_WRITERS, parse_writers)?;
         let listen = reader.read(&LISTEN, parse_listen)?;
         let auth = reader.read(&AUTH, parse_switch)?;
         let http = reader.http()?;
@@ -104,6 +107,7 @@ impl Settings {
         Ok(Self {
             data_dir,
             database,
+            database_writers,
             listen,
             auth,
             http,

@@ -84,6 +84,9 @@ settings! {
         (Words("`colony.db` in the data directory"))
         "sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE; a password that is not in \
          it is looked for in PGPASSWORD, PGPASSFILE and ~/.pgpass"
+    DATABASE_WRITERS "database_writers" "COLONY_DATABASE_WRITERS"
+        (Of(|| colony_store::StoreConfig::WRITERS.to_string()))
+        "how many connections to PostgreSQL write at once, from 1 to 64; SQLite has one writer"
     LISTEN "listen" "COLONY_LISTEN" (Text("127.0.0.1:7777"))
         "ADDRESS:PORT on which the queen listens; port 0 picks one"
     AUTH "auth" "COLONY_AUTH" (Text("on"))

@@ -42,6 +42,7 @@ const OWN: &[Case] = &[
     ("ant.environment", "['A']", |s| {
         ant(s, |ant| ant.environment == ["A"])
     }),
+    ("database_writers", "7", |s| s.database_writers == 7),
     ("drain_grace", "'7s'", |s| s.drain_grace.as_secs() == 7),
     ("jobs.default_method", "'shell'", |s| {
         s.default_method.as_str() == "SHELL"
