@@ -42,6 +42,7 @@ pub mod ledger;
 mod list;
 mod many;
 mod migrate;
+pub mod object;
 mod postgres;
 pub mod request;
 mod row;

@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     2 "0002_ledger"
     3 "0003_runs_api"
     4 "0004_counts"
+    5 "0005_objects"
 };
 
 /// Why the schema could not be brought up to date. Messages read after "failed to …".
