@@ -314,4 +314,5 @@ const LISTING: Listing = Listing {
     ],
     search_contains: &["name", "user_id", "org_id"],
     search_equals: &["kind", "task_type"],
+    search_latest: None,
 };

@@ -395,4 +395,5 @@ const LISTING: Listing = Listing {
     ],
     search_contains: &["raw_yaml", "description", "user_id", "org_id"],
     search_equals: &["job_type", "platform"],
+    search_latest: None,
 };

@@ -45,6 +45,7 @@ mod line;
 mod list;
 mod many;
 mod migrate;
+pub mod object;
 mod postgres;
 pub mod queue;
 pub mod request;

@@ -2,6 +2,8 @@
 //!
 //! Names of columns come from an allow-list, values are always parameters.
 
+mod search;
+
 use colony_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -118,6 +120,9 @@ pub(crate) struct Listing {
     pub(crate) fields: &'static [Column],
     pub(crate) search_contains: &'static [&'static str],
     pub(crate) search_equals: &'static [&'static str],
+    /// Free text is looked for in the latest rows by this time, of those that the filters leave.
+    /// None when there are never many.
+    pub(crate) search_latest: Option<&'static str>,
 }
 
 /// Runs a list query.
@@ -139,14 +144,12 @@ pub(crate) fn list<T>(
         builder.filter(listing, filter, tx.dialect())?;
     }
     if let Some(text) = &query.search {
-        builder.search(listing, text, tx.dialect());
+        let latest = builder.latest(tx, listing)?;
+        builder.search(listing, text, latest, tx.dialect());
     }
     let order = order_by(listing, &query.order)?;
     let conditions = builder.conditions.join(" AND ");
     let table = listing.table;
-    let count = format!("SELECT COUNT(*) FROM {table} WHERE {conditions}");
-    let counted = tx.query_params(&count, &builder.params)?;
-    let total = counted.first().map_or(Ok(0), |row| row.get::<i64>(0))?;
     let (size, skip) = (
         query.page_size,
         i64::from(query.page) * i64::from(query.page_size),
@@ -158,6 +161,12 @@ pub(crate) fn list<T>(
         listing.columns
     );
     let rows = tx.query_params(&select, &builder.params)?;
+    let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    // A page that is not full is the last one, and behind the last one is nothing to tell from.
+    let total = match found < i64::from(size) && (found > 0 || skip == 0) {
+        true => skip + found,
+        false => builder.count(tx, table)?,
+    };
     Ok(Page {
         rows: readable(&rows, from_row)?,
         total: u64::try_from(total).unwrap_or(0),
@@ -253,24 +262,12 @@ impl<'q> Where<'q> {
         Ok(format!("{} {operator} {place}", column.sql()))
     }
 
-    fn search(&mut self, listing: &Listing, text: &'q str, dialect: Dialect) {
-        let place = self.place(Param::from(text));
-        let mut terms: Vec<String> = listing
-            .search_contains
-            .iter()
-            .map(|column| contains(dialect, column, &place))
-            .collect();
-        terms.extend(
-            listing
-                .search_equals
-                .iter()
-                .map(|column| format!("{column} = {place}")),
-        );
-        if let Ok(id) = Uuid::try_parse(text) {
-            let place = self.place(Param::Id(id));
-            terms.push(format!("id = {place}"));
-        }
-        self.conditions.push(format!("({})", terms.join(" OR ")));
+    /// How many rows there are.
+    fn count(&self, tx: &mut Tx<'_>, table: &str) -> Result<i64, StoreError> {
+        let conditions = self.conditions.join(" AND ");
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE {conditions}");
+        let rows = tx.query_params(&sql, &self.params)?;
+        rows.first().map_or(Ok(0), |row| row.get(0))
     }
 }
 

@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     4 "0004_counts"
     5 "0005_count_parts"
     6 "0006_one_queue"
+    7 "0007_objects"
 };
 
 /// Why the schema could not be brought up to date. Messages read after "failed to …".

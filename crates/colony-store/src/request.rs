@@ -386,4 +386,5 @@ const LISTING: Listing = Listing {
         "quick_search",
     ],
     search_equals: &[],
+    search_latest: Some("updated_at"),
 };

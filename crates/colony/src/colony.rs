@@ -9,6 +9,7 @@
 //! it cannot finish is given back to the store; then the store closes.
 
 mod embedded;
+mod sweeping;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use anyhow::Context as _;
 use colony_core::id::{IdSource, MonotonicIds};
 use colony_core::time::{Clock, SteadyClock, SystemClock};
 use colony_engine::ledger::Ledger;
-use colony_engine::{Engine, EngineParts, EngineSettings};
+use colony_engine::{Engine, EngineParts, EngineSettings, ObjectSweeper};
 use colony_server::runs::RunsState;
 use colony_store::{Store, StoreConfig};
 use object_store::ObjectStore;
@@ -33,6 +34,7 @@ pub(crate) struct Colony {
     objects: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    sweeper: ObjectSweeper,
 }
 
 impl Colony {
@@ -60,11 +62,14 @@ impl Colony {
                 ..EngineSettings::default()
             },
         });
+        let sweeper = ObjectSweeper::new(&engine);
+        sweeping::mark(&sweeper).await;
         Ok(Self {
             engine,
             objects,
             clock,
             ids,
+            sweeper,
         })
     }
 
@@ -87,6 +92,7 @@ impl Colony {
         };
         let mut loops = self.engine.start();
         loops.spawn(clock_watch::run(self.engine.clone()));
+        loops.spawn(sweeping::run(self.sweeper, settings.data_dir.objects()));
         Ok(Running {
             engine: self.engine,
             loops,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use colony_core::id::MonotonicIds;
+use colony_core::id::{IdSource, MonotonicIds};
 use colony_core::state::JobState;
 use colony_core::time::{Clock, SystemClock};
 use colony_engine::{
@@ -20,6 +20,7 @@ pub(crate) struct Kit {
     pub(crate) engine: Engine,
     pub(crate) caller: Caller,
     pub(crate) objects: Arc<InMemory>,
+    pub(crate) ids: Arc<dyn IdSource>,
     _loops: JoinSet<()>,
 }
 
@@ -38,11 +39,12 @@ impl Kit {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let objects = Arc::new(InMemory::new());
+        let ids: Arc<dyn IdSource> = Arc::new(MonotonicIds::new(SystemClock));
         let engine = Engine::new(EngineParts {
             store: (**store).clone(),
             objects: Arc::clone(&objects) as _,
             clock,
-            ids: Arc::new(MonotonicIds::new(SystemClock)),
+            ids: Arc::clone(&ids),
             seed: 1,
             settings,
         });
@@ -51,6 +53,7 @@ impl Kit {
             engine,
             caller: Caller::anonymous(),
             objects,
+            ids,
             _loops: loops,
         }
     }

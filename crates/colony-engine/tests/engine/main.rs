@@ -10,5 +10,6 @@ mod rendered;
 mod restart;
 mod runs;
 mod scheduling;
+mod sweep;
 mod totals;
 mod workers;

@@ -10,6 +10,7 @@ mod many;
 mod opening;
 mod plans;
 mod postgres_only;
+mod search;
 mod takeover;
 mod transactions;
 mod values;

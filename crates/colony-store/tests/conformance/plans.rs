@@ -13,7 +13,7 @@ use colony_store::ledger::run::{self, Growth};
 use colony_store::ledger::task::{self, NewTask};
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
 use colony_store::queue::{self, QueuedTask};
-use colony_store::{Dialect, StoreError, Tx, timer};
+use colony_store::{Dialect, StoreError, Tx, object, timer};
 use colony_testkit::both_databases;
 use uuid::Uuid;
 
@@ -237,6 +237,38 @@ both_databases! {
             Dialect::Postgres => "run_data_key",
         };
         assert!(plans[0].plan.contains(wanted), "{plans:?}");
+    }
+
+    fn rows_that_name_objects_are_found_by_an_index(db) {
+        let keys: Vec<String> = (0..8).map(|number| format!("logs/{number}")).collect();
+        db.write_blocking(|tx| {
+            // Most logs are in their rows.
+            let fill = |text: &str, key: &str| format!(
+                "INSERT INTO artifacts (id, org_id, user_id, task_type, kind, name, {text}, \
+                 content_type, size_bytes, sha256, artifact_order, artifact_group, deleted, \
+                 expires_at, created_at, updated_at) VALUES ($1, 'acme', '', 't', 'LOGS', 'n', \
+                 {key}, '', 0, '', 0, '', FALSE, 0, 0, 0)"
+            );
+            let inline = fill("inline_text", "'x'");
+            let stored = fill("object_key", "$2");
+            for number in 0..4_000_u128 {
+                match number % 4 {
+                    0 => tx.execute(&stored, &[&Uuid::from_u128(number), &format!("logs/{number}")])?,
+                    _ => tx.execute(&inline, &[&Uuid::from_u128(number)])?,
+                };
+            }
+            tx.execute("ANALYZE", &[])
+        })
+        .unwrap();
+        for _ in 0..2 {
+            let keys = keys.clone();
+            let plans = db
+                .read_blocking(move |tx| {
+                    tx.explain(|tx| object::named_objects(tx, &keys).map(drop))
+                })
+                .unwrap();
+            assert!(plans[0].plan.contains("artifacts_object"), "{plans:?}");
+        }
     }
 }
 
