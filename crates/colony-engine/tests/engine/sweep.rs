@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use colony_core::id::{ArtifactId, AttemptRef, RunId, TaskId};
+use colony_core::id::{ArtifactId, AttemptRef, RunId};
 use colony_core::state::JobState;
-use colony_core::time::{Clock as _, SystemClock};
+use colony_core::time::SystemClock;
 use colony_engine::{EngineSettings, ObjectSweeper};
-use colony_store::{Store, StoreError, Tx, artifact, object};
+use colony_store::artifact::{self, ArtifactRow};
+use colony_store::{Store, StoreError, Tx, object};
 use colony_testkit::{TestStore, block_on, both_databases};
 use colony_wire::{AntMessage, StoredObject};
 use object_store::ObjectStoreExt as _;
@@ -177,9 +178,13 @@ both_databases! {
             insert(&store, vec![old]).await;
             let ids = Arc::clone(&yard.ids);
             let copy = move |tx: &mut Tx<'_>| {
-                let to = (RunId::new(ids.next_uuid()), TaskId::new(ids.next_uuid()));
-                let mut new_id = || ArtifactId::new(ids.next_uuid());
-                artifact::copy_artifacts(tx, from, to, &mut new_id, SystemClock.now())
+                let old = artifact::artifacts_of_task(tx, from)?.remove(0);
+                let copy = ArtifactRow {
+                    id: ArtifactId::new(ids.next_uuid()),
+                    run_id: Some(RunId::new(ids.next_uuid())),
+                    ..old
+                };
+                artifact::insert(tx, &[copy])
             };
             store.write::<_, _, StoreError>(copy).await.unwrap();
             execute(&store, "DELETE FROM artifacts WHERE id IN \

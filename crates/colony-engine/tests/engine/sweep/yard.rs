@@ -135,10 +135,7 @@ impl Yard {
 }
 
 pub(super) async fn insert(store: &Store, rows: Vec<ArtifactRow>) {
-    let insert = move |tx: &mut colony_store::Tx<'_>| {
-        let insert = |row: &ArtifactRow| artifact::insert_artifact(tx, row);
-        rows.iter().try_for_each(insert)
-    };
+    let insert = move |tx: &mut colony_store::Tx<'_>| artifact::insert(tx, &rows);
     store.write::<_, _, StoreError>(insert).await.unwrap();
 }
 
