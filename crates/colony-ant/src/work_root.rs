@@ -4,6 +4,7 @@
 //! `TMPDIR`. Beside them the ant puts files of its own when it needs any. Directories that were left
 //! empty are used again: see [`yard`].
 
+mod removal;
 mod yard;
 
 use std::fs::{self, File, TryLockError};
@@ -16,6 +17,7 @@ use colony_core::id::{AttemptRef, TaskId};
 use rustix::process::Pid;
 
 use crate::sweep;
+use removal::remove_tree;
 use yard::{Stamp, Yard};
 
 const LOCK: &str = ".lock";
@@ -200,39 +202,6 @@ fn is_attempt_directory(path: &Path) -> bool {
     parts
         .is_some_and(|(task, epoch)| task.parse::<TaskId>().is_ok() && epoch.parse::<i64>().is_ok())
         && path.is_dir()
-}
-
-/// Removes a directory, also when killed processes still write into it while they die, and when
-/// directories in it were made read-only.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    let mut result = Ok(());
-    for pause_ms in [0, 10, 50, 250] {
-        std::thread::sleep(Duration::from_millis(pause_ms));
-        result = match fs::remove_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        match &result {
-            Ok(()) => break,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => make_writable(path),
-            Err(_) => {}
-        }
-    }
-    result
-}
-
-/// Gives back the rights that removing needs; what cannot be changed shows in the next removal.
-fn make_writable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Ok(metadata) = path.symlink_metadata() else {
-        return;
-    };
-    if metadata.is_dir() {
-        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            make_writable(&entry.path());
-        }
-    }
 }
 
 fn acquire(path: &Path) -> Result<File, WorkRootError> {
