@@ -33,6 +33,8 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// When standard input is no such socket, or the signals that must not end it cannot be caught.
 pub fn run() -> io::Result<()> {
     let input = io::stdin().as_fd().try_clone_to_owned()?;
+    // Refused, and not meant, where the owner has given it a group.
+    let _ = rustix::process::setsid();
     // Whatever a command leaves behind becomes a child of this process.
     rustix::process::set_child_subreaper(Some(Pid::INIT))?;
     // Commands cannot look into it.
