@@ -35,8 +35,8 @@ pub struct ReaperCommand {
     /// The owner has no other children than reapers: what a killed reaper leaves is taken over and
     /// killed.
     pub adopts: bool,
-    /// Reapers, and so commands, have a session of their own and no terminal: commands of another
-    /// user could type into the owner's.
+    /// Reapers, and so commands, have a session of their own, no terminal and no file that the owner
+    /// was started with: commands of another user could type into the one and read the other.
     pub own_session: bool,
 }
 

@@ -300,6 +300,18 @@ fn an_account_gives_name_and_home() {
     assert!(ended.out.contains(expected), "{}", ended.out);
 }
 
+#[test]
+fn what_a_colony_was_started_with_is_not_handed_on() {
+    let guest = Guest::new();
+    let tasks = "- task_type: look\n  method: SHELL\n  script:\n  \
+                 - if (cat <&9) 2>/dev/null; then exit 1; fi\n";
+    guest.home.write("job.yaml", &job(tasks));
+    let colony = env!("CARGO_BIN_EXE_colony");
+    let script = format!("exec 9< secret; exec {colony} run job.yaml");
+    guest.home.shell(&script).wait().with_code(0);
+    guest.is_quiet();
+}
+
 /// Starts a queen that cannot work, and gives what it says.
 fn refused(home: &Home, variables: &[(&str, &str)]) -> String {
     let args = ["queen", "--listen", "127.0.0.1:0"];
