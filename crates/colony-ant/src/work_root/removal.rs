@@ -181,6 +181,39 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_becomes_a_link_meanwhile_is_not_followed() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("file"), "x").unwrap();
+        let tree = dir.path().join("tree");
+        for _ in 0..100 {
+            fs::create_dir(&tree).unwrap();
+            // As a process does that is in the directory.
+            let inside = open(rustix::fs::CWD, &tree).unwrap();
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                    while !over.load(Ordering::Relaxed) {
+                        let _ = rustix::fs::mkdirat(&inside, "a", Mode::RWXU);
+                        let _ = rustix::fs::mkdirat(&inside, "a/file", Mode::RWXU);
+                        let _ = rustix::fs::symlinkat(&kept, &inside, "b");
+                        let _ = rustix::fs::renameat_with(&inside, "a", &inside, "b", exchange);
+                    }
+                });
+                for _ in 0..20 {
+                    let _ = remove(&tree);
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            remove_tree(&tree).unwrap();
+            assert_eq!(fs::read_to_string(kept.join("file")).unwrap(), "x");
+        }
+    }
+
+    #[test]
     fn no_nesting_is_too_deep() {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
