@@ -196,7 +196,6 @@ impl Attempt<'_> {
                 extras,
                 to,
                 bytes_max: self.crew.config.limits.collected_bytes,
-                limit: Duration::from_millis(self.order.timeout_ms),
             };
             return porters.pack(packing).await.map_err(UploadError::Pack);
         }

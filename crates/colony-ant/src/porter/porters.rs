@@ -20,7 +20,7 @@ use crate::run_as::RunAs;
 /// How long looking at directories may take.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
-/// Sends porters. Each errand has a time; dropping it ends its porter.
+/// Sends porters. Dropping an errand ends its porter.
 #[derive(Debug)]
 pub(crate) struct Porters {
     reapers: Arc<Reapers>,
@@ -72,20 +72,20 @@ impl Porters {
         Ok(unpacker.count(files, bytes))
     }
 
-    /// Writes an archive of the files that paths mean, and of the extras.
+    /// Writes an archive of the files that paths mean, and of the extras. Whoever waits for it has to
+    /// end that.
     pub(crate) async fn pack(&self, task: Packing) -> Result<Packed, PackError> {
         let input = task.list().map_err(|source| PackError::Create {
             path: task.list_file(),
             source,
         })?;
         let words = vec!["pack".into(), task.directory.clone().into()];
-        let limit = task.limit;
         let bounds = Bounds {
             bytes: task.bytes_max,
             paths: task.paths.len(),
         };
         let hear = move |from| collect(from, &task.to, &task.extras, bounds);
-        self.send(words, Some(input), limit, hear).await
+        self.send(words, Some(input), Duration::MAX, hear).await
     }
 
     /// An errand that ends with one note: files and bytes.
@@ -206,7 +206,6 @@ pub(crate) struct Packing {
     /// A file in a directory of the ant's own.
     pub(crate) to: PathBuf,
     pub(crate) bytes_max: u64,
-    pub(crate) limit: Duration,
 }
 
 impl Packing {

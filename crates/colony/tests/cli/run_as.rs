@@ -300,6 +300,29 @@ fn an_account_gives_name_and_home() {
     assert!(ended.out.contains(expected), "{}", ended.out);
 }
 
+/// Tasks that share a user can stop what works for the other: that one fails, and nothing hangs.
+#[test]
+fn who_is_stopped_by_a_neighbour_fails_in_time() {
+    let guest = Guest::new();
+    let queen = Queen::start(&guest.home, &[]);
+    let neighbour = "job_type: neighbour\ntasks:\n- task_type: stop\n  method: SHELL\n  script:\n  - |\n    \
+                     while :; do for p in /proc/[0-9]*; do\n      \
+                     if grep -qs 'po[r]ter.pack' $p/cmdline; then kill -STOP ${p#/proc/}; fi\n    \
+                     done 2>/dev/null; done\n";
+    block_on(queen.client().save_definition(neighbour.to_owned())).unwrap();
+    guest.home.colony(&["submit", "neighbour"]).with_code(0);
+    let tasks = "- task_type: make\n  method: SHELL\n  timeout: 3s\n  script: [truncate -s 4G file]\n  \
+                 artifacts:\n    paths: [file]\n";
+    let ended = submit(&guest.home, &queen, tasks).with_code(1);
+    let expected = "artifact upload took longer than 3000 ms";
+    assert!(ended.out.contains(expected), "{}", ended.out);
+    // Twice: the second ends at once what still runs.
+    queen.signal(Signal::TERM);
+    queen.signal(Signal::TERM);
+    queen.wait();
+    guest.is_quiet();
+}
+
 #[test]
 fn what_a_colony_was_started_with_is_not_handed_on() {
     let guest = Guest::new();
