@@ -34,8 +34,19 @@ pub(super) fn make_root(path: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
     if whole.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
         return Err(failed(io::Error::other("it is no directory")));
     }
-    fs::set_permissions(&real, Permissions::from_mode(PASSABLE)).map_err(failed)?;
+    // A home, say, is not opened because somebody named it.
+    if !is_passable(&real).map_err(failed)? && is_empty(&real).map_err(failed)? {
+        fs::set_permissions(&real, Permissions::from_mode(PASSABLE)).map_err(failed)?;
+    }
     Ok(real)
+}
+
+fn is_passable(path: &Path) -> io::Result<bool> {
+    Ok(path.metadata()?.mode() & PASSABLE == PASSABLE)
+}
+
+fn is_empty(path: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(path)?.next().is_none())
 }
 
 /// Whether nobody but root can put others in the place of these.

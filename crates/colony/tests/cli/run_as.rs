@@ -304,7 +304,7 @@ fn an_account_gives_name_and_home() {
 #[test]
 fn who_is_stopped_by_a_neighbour_fails_in_time() {
     let guest = Guest::new();
-    let queen = Queen::start(&guest.home, &[]);
+    let queen = Queen::start(&guest.home, &["--drain-grace", "10ms"]);
     let neighbour = "job_type: neighbour\ntasks:\n- task_type: stop\n  method: SHELL\n  script:\n  - |\n    \
                      while :; do for p in /proc/[0-9]*; do\n      \
                      if grep -qs 'po[r]ter.pack' $p/cmdline; then kill -STOP ${p#/proc/}; fi\n    \
@@ -316,10 +316,7 @@ fn who_is_stopped_by_a_neighbour_fails_in_time() {
     let ended = submit(&guest.home, &queen, tasks).with_code(1);
     let expected = "artifact upload took longer than 3000 ms";
     assert!(ended.out.contains(expected), "{}", ended.out);
-    // Twice: the second ends at once what still runs.
-    queen.signal(Signal::TERM);
-    queen.signal(Signal::TERM);
-    queen.wait();
+    queen.stop();
     guest.is_quiet();
 }
 
@@ -379,6 +376,15 @@ fn what_cannot_be_is_said_at_the_start() {
     symlink(home.path().join("other"), &link).unwrap();
     std::os::unix::fs::lchown(&link, Some(guest.uid), None).unwrap();
     assert!(work_dir(&link).contains("link has to be root's"));
+    // One that holds other things is not opened.
+    let private = home.path().join("private");
+    fs::create_dir(&private).unwrap();
+    fs::write(private.join("letter"), "x").unwrap();
+    chmod(&private, 0o700);
+    for _ in 0..2 {
+        assert!(work_dir(&private).contains("private cannot be passed through"));
+    }
+    assert_eq!(fs::metadata(&private).unwrap().mode() & 0o777, 0o700);
     chmod(home.path(), 0o700);
     let err = refused(home, &[]);
     assert!(err.contains("cannot be passed through"), "{err}");
