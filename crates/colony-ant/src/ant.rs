@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use colony_core::id::IdSource;
 use colony_core::time::Clock;
-use colony_reaper::Reapers;
+use colony_reaper::{ReaperCommand, Reapers};
 use colony_wire::{AntMessage, Hello, QueenMessage, VERSION};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::artifacts::chain;
 use crate::attempt::{Crew, Wants};
 use crate::config::AntConfig;
 use crate::executor::Executor;
 use crate::objects::Objects;
+use crate::porter::Porters;
 use crate::shell::ShellExecutor;
 use crate::work_root::{WorkRoot, WorkRootError};
 use hub::Hub;
@@ -43,6 +45,14 @@ pub enum AntError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// Commands cannot run as the user that they should run as.
+    #[error("run commands as the user {user}: {problem}")]
+    RunAs {
+        /// The user.
+        user: String,
+        /// What is in the way.
+        problem: String,
     },
     /// The queen is gone. What ran was stopped.
     #[error("the link to the queen is closed")]
@@ -115,15 +125,25 @@ impl Ant {
     ///
     /// # Errors
     /// When the work root or the reaper cannot be used, and when the link closes.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), AntError> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), AntError> {
         let path = self.config.work_root.clone();
-        let opening = tokio::task::spawn_blocking(move || WorkRoot::open(&path));
+        let run_as = self.config.run_as.clone();
+        if let Some(run_as) = &run_as {
+            run_as.adapt(&mut self.config.environment);
+        }
+        let opening = tokio::task::spawn_blocking(move || WorkRoot::open(&path, run_as.as_ref()));
         let Ok(root) = opening.await else {
             return Err(AntError::LinkClosed);
         };
         let root = root?;
         let (reapers, yard) = (self.start_reapers(&root)?, root.yard());
-        let result = self.work(root, Arc::clone(&reapers), shutdown).await;
+        let result = match self.porters(&root, &reapers).await {
+            Ok(porters) => {
+                self.work(root, Arc::clone(&reapers), porters, shutdown)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
         // Reapers still hold the lock on the work root.
         let _ = tokio::task::spawn_blocking(move || yard.clear()).await;
         reapers.dismiss().await;
@@ -133,7 +153,10 @@ impl Ant {
     /// Reapers hold the lock on the work root: a lock belongs to the open file, so the next ant gets
     /// it only when this one and all that it started is gone.
     fn start_reapers(&self, root: &WorkRoot) -> Result<Arc<Reapers>, AntError> {
-        let command = &self.config.reaper;
+        let command = ReaperCommand {
+            own_session: self.config.reaper.own_session || self.config.run_as.is_some(),
+            ..self.config.reaper.clone()
+        };
         let started = root.lock().and_then(|lock| {
             let reapers = Reapers::new(command.clone(), Some(lock))?;
             reapers.warm_up()?;
@@ -145,13 +168,33 @@ impl Ant {
         })
     }
 
+    /// Those that work among the files of another user, once it is seen that they can.
+    async fn porters(
+        &self,
+        root: &WorkRoot,
+        reapers: &Arc<Reapers>,
+    ) -> Result<Option<Porters>, AntError> {
+        let Some(run_as) = &self.config.run_as else {
+            return Ok(None);
+        };
+        let porters = Porters::new(Arc::clone(reapers), run_as.clone());
+        let reached = porters.reach(root.path()).await;
+        reached.map_err(|error| AntError::RunAs {
+            user: run_as.name.clone(),
+            problem: chain(&error),
+        })?;
+        Ok(Some(porters))
+    }
+
     async fn work(
         mut self,
         root: WorkRoot,
         reapers: Arc<Reapers>,
+        porters: Option<Porters>,
         shutdown: Shutdown,
     ) -> Result<(), AntError> {
-        let shell = ShellExecutor::new(reapers);
+        let user = self.config.run_as.as_ref().map(|run_as| run_as.user);
+        let shell = ShellExecutor::new(reapers, user);
         self.executors.push(Arc::new(shell));
         let hello = AntMessage::Hello(self.hello());
         let Link {
@@ -168,6 +211,7 @@ impl Ant {
             config: self.config,
             root,
             executors: self.executors,
+            porters,
             objects: self.objects,
             clock: self.clock,
             ids: self.ids,

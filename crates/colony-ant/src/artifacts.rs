@@ -6,8 +6,8 @@ mod select;
 use std::error::Error;
 use std::fmt::Write as _;
 
-pub(crate) use pack::{Archive, Content, Extra, PackError, pack_bytes, pack_file};
-pub(crate) use select::{SelectError, select};
+pub(crate) use pack::{Content, Extra, PackError, Packed, Zip, begin, pack, pack_bytes, pack_file};
+pub(crate) use select::{ENTRIES_MAX, SelectError, select};
 
 /// An error with its causes, in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {

@@ -16,6 +16,7 @@ mod stage;
 mod upload;
 mod want;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,18 +33,21 @@ use crate::environment;
 use crate::executor::{Executor, Place, Session};
 use crate::log::{Log, LogSettings};
 use crate::objects::Objects;
+use crate::porter::Porters;
 use crate::redact::Redactor;
 use crate::stop::{Level, StopSignal};
 use crate::work_root::{Site, WorkRoot};
 use phase::Phase;
 use stage::Record;
-pub(crate) use want::Wants;
+pub(crate) use want::{Wants, want_of};
 
 /// What all attempts of an ant share.
 pub(crate) struct Crew {
     pub(crate) config: AntConfig,
     pub(crate) root: WorkRoot,
     pub(crate) executors: Vec<Arc<dyn Executor>>,
+    /// Those that work where commands run as another user.
+    pub(crate) porters: Option<Porters>,
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -121,8 +125,11 @@ impl<'c> Attempt<'c> {
     fn new(crew: &'c Crew, order: &'c Order, stop: StopSignal) -> Self {
         let site = crew.root.site(order.attempt);
         let base = &crew.config.environment;
-        let (environment, refused) =
+        let (mut environment, refused) =
             environment::of_attempt(base, &order.environment, &site.temp());
+        if let Some(run_as) = &crew.config.run_as {
+            run_as.set_home(&mut environment, &site.work());
+        }
         let redactor = Arc::default();
         let log = new_log(crew, order, &site, &redactor);
         let mut record = Record::new(crew.clock.now());
@@ -185,8 +192,9 @@ impl<'c> Attempt<'c> {
             .ok_or_else(|| could_not(format!("this ant has no executor for {method}")))?;
         let directory = self.directory();
         if let Err(error) = self.make_directories(&directory).await {
-            let message = format!("make the directory {}: {error}", directory.display());
-            return Err(match want::is_want(&error) {
+            let (name, why) = (directory.display(), chain(&*error));
+            let message = format!("make the directory {name}: {why}");
+            return Err(match want::is_want(&*error) {
                 true => Trouble::Want(message),
                 false => could_not(message).into(),
             });
@@ -198,11 +206,19 @@ impl<'c> Attempt<'c> {
         })
     }
 
-    async fn make_directories(&mut self, directory: &Path) -> std::io::Result<()> {
-        self.site.make().await?;
-        match self.order.working_dir {
-            Some(_) => std::fs::create_dir_all(directory),
-            None => Ok(()),
+    async fn make_directories(&mut self, directory: &Path) -> Result<(), Box<dyn Error + Send>> {
+        let boxed = |error| Box::new(error) as Box<dyn Error + Send>;
+        self.site.make().await.map_err(boxed)?;
+        if self.order.working_dir.is_none() {
+            return Ok(());
+        }
+        match &self.crew.porters {
+            Some(porters) => {
+                let limit = Duration::from_millis(self.order.timeout_ms);
+                let made = porters.make(directory, limit).await;
+                made.map_err(|error| Box::new(error) as Box<dyn Error + Send>)
+            }
+            None => std::fs::create_dir_all(directory).map_err(boxed),
         }
     }
 

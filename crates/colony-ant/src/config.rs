@@ -7,6 +7,7 @@ use colony_reaper::ReaperCommand;
 use colony_wire::Environment;
 
 use crate::environment;
+use crate::run_as::RunAs;
 
 /// Settings of an ant.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct AntConfig {
     /// How to start the processes that start the commands and let nothing of them outlive its
     /// attempt.
     pub reaper: ReaperCommand,
+    /// As whom commands run; none = as this process.
+    pub run_as: Option<RunAs>,
     /// Bounds on sizes.
     pub limits: Limits,
     /// Bounds on times.
@@ -48,6 +51,7 @@ impl AntConfig {
             work_root: work_root.into(),
             environment: environment::inherited(),
             reaper,
+            run_as: None,
             limits: Limits::default(),
             periods: Periods::default(),
         }
@@ -70,6 +74,8 @@ pub struct Limits {
     pub unpacked_bytes: u64,
     /// How many files they may unpack to.
     pub unpacked_files: usize,
+    /// What is taken from a porter for one archive, in bytes.
+    pub collected_bytes: u64,
 }
 
 impl Default for Limits {
@@ -78,6 +84,7 @@ impl Default for Limits {
             output_bytes: 64 << 20,
             unpacked_bytes: 8 << 30,
             unpacked_files: 200_000,
+            collected_bytes: 64 << 30,
         }
     }
 }

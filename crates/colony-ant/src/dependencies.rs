@@ -15,6 +15,7 @@ use zip::result::ZipError;
 
 use crate::config::Limits;
 use crate::digest;
+use crate::porter::PorterError;
 
 /// Why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,20 @@ pub(crate) enum UnpackError {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    Porter(#[from] PorterError),
+}
+
+/// Opens an archive that is what was stored.
+pub(crate) fn checked(archive: &Path, sha256: &str) -> Result<File, UnpackError> {
+    let actual = File::open(archive)
+        .and_then(digest::sha256_of)
+        .map_err(UnpackError::Open)?;
+    if !actual.eq_ignore_ascii_case(sha256) {
+        let expected = sha256.to_owned();
+        return Err(UnpackError::Checksum { expected, actual });
+    }
+    File::open(archive).map_err(UnpackError::Open)
 }
 
 /// Unpacks the archives of one attempt, one after the other.
@@ -62,14 +77,11 @@ impl Unpacker {
 
     /// Checks an archive and unpacks it over what is there. Blocks. Gives the number of files.
     pub(crate) fn unpack(&mut self, archive: &Path, sha256: &str) -> Result<usize, UnpackError> {
-        let actual = File::open(archive)
-            .and_then(digest::sha256_of)
-            .map_err(UnpackError::Open)?;
-        if !actual.eq_ignore_ascii_case(sha256) {
-            let expected = sha256.to_owned();
-            return Err(UnpackError::Checksum { expected, actual });
-        }
-        let file = File::open(archive).map_err(UnpackError::Open)?;
+        self.unpack_open(checked(archive, sha256)?)
+    }
+
+    /// The same with one that is known and open.
+    pub(crate) fn unpack_open(&mut self, file: File) -> Result<usize, UnpackError> {
         let mut zip = ZipArchive::new(io::BufReader::new(file)).map_err(UnpackError::Zip)?;
         let before = self.files;
         for index in 0..zip.len() {
@@ -77,6 +89,30 @@ impl Unpacker {
             self.unpack_entry(&mut entry)?;
         }
         Ok(self.files - before)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Bytes that were unpacked.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes and files that may still be unpacked.
+    pub(crate) fn left(&self) -> (u64, usize) {
+        let bytes = self.limits.unpacked_bytes.saturating_sub(self.bytes);
+        let files = self.limits.unpacked_files.saturating_sub(self.files);
+        (bytes, files)
+    }
+
+    /// Notes what another has unpacked. Gives the number of files.
+    pub(crate) fn count(&mut self, files: u64, bytes: u64) -> usize {
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        self.files = self.files.saturating_add(files);
+        self.bytes = self.bytes.saturating_add(bytes);
+        files
     }
 
     fn unpack_entry<R: io::Read>(&mut self, entry: &mut ZipFile<'_, R>) -> Result<(), UnpackError> {

@@ -7,7 +7,9 @@
 //!
 //! Reading order: [`Ant`] and its loop, the attempt and its phases, the [`Executor`] trait and the
 //! shell behind it, the log, artifacts and dependencies. That no process outlives its attempt is the
-//! work of `colony-reaper`, and of a sweep at the start for what a machine's crash may leave.
+//! work of `colony-reaper`, and of a sweep at the start for what a machine's crash may leave. Where
+//! commands run as another user ([`RunAs`]), what has to be done among that user's files is done by
+//! [`porter`]s.
 //!
 //! A queen embeds an ant like this:
 //!
@@ -48,16 +50,19 @@ mod environment;
 mod executor;
 mod log;
 mod objects;
+pub mod porter;
 mod redact;
+mod run_as;
 mod shell;
 mod stop;
 mod sweep;
 mod work_root;
 
 pub use ant::{Ant, AntError, Link, Shutdown};
-pub use colony_reaper::ReaperCommand;
+pub use colony_reaper::{ReaperCommand, User};
 pub use config::{AntConfig, Limits, Periods};
 pub use executor::{Description, Event, Executor, Place, Session, StartError, Stop, Stream};
 pub use objects::{DirectObjects, ObjectError, Objects};
+pub use run_as::RunAs;
 pub use shell::ShellExecutor;
 pub use work_root::WorkRootError;

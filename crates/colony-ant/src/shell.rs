@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use colony_core::method::Method;
-use colony_reaper::{Command, End, Reaper, Reapers};
+use colony_reaper::{Command, End, Reaper, Reapers, User};
 use colony_wire::Environment;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -33,12 +33,13 @@ const DRAIN_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct ShellExecutor {
     reapers: Arc<Reapers>,
+    user: Option<User>,
 }
 
 impl ShellExecutor {
-    /// An executor whose processes are started by these reapers.
-    pub(crate) fn new(reapers: Arc<Reapers>) -> Self {
-        Self { reapers }
+    /// An executor whose processes are started by these reapers; as this user, if one is given.
+    pub(crate) fn new(reapers: Arc<Reapers>, user: Option<User>) -> Self {
+        Self { reapers, user }
     }
 }
 
@@ -50,7 +51,7 @@ impl Executor for ShellExecutor {
     }
 
     fn open(&self, place: Place) -> BoxFuture<'_, Result<Box<dyn Session>, StartError>> {
-        let session = ShellSession::open(place, &self.reapers);
+        let session = ShellSession::open(place, &self.reapers, self.user);
         std::future::ready(session.map(|session| Box::new(session) as Box<dyn Session>)).boxed()
     }
 }
@@ -58,6 +59,7 @@ impl Executor for ShellExecutor {
 /// The commands of one attempt.
 struct ShellSession {
     place: Place,
+    user: Option<User>,
     stdout: Channel,
     stderr: Channel,
     /// None once the session is closed.
@@ -73,11 +75,12 @@ struct Running {
 }
 
 impl ShellSession {
-    fn open(place: Place, reapers: &Arc<Reapers>) -> Result<Self, StartError> {
+    fn open(place: Place, reapers: &Arc<Reapers>, user: Option<User>) -> Result<Self, StartError> {
         Ok(Self {
             place,
-            stdout: Channel::open().map_err(StartError::Pipes)?,
-            stderr: Channel::open().map_err(StartError::Pipes)?,
+            user,
+            stdout: Channel::open(user).map_err(StartError::Pipes)?,
+            stderr: Channel::open(user).map_err(StartError::Pipes)?,
             reaper: Some(reapers.take().map_err(StartError::Reaper)?),
             running: None,
         })
@@ -90,7 +93,7 @@ impl ShellSession {
             arguments: vec!["-c".into(), command.into()],
             directory: self.place.directory.clone(),
             environment: variables.map(|(k, v)| (k.into(), v.into())).collect(),
-            user: None,
+            user: self.user,
         };
         let outputs = [self.stdout.writer.as_fd(), self.stderr.writer.as_fd()];
         if let Some(reaper) = &mut self.reaper {
@@ -211,8 +214,12 @@ struct Channel {
 }
 
 impl Channel {
-    fn open() -> io::Result<Self> {
+    /// One that a user may also open by a name such as `/dev/stdout`.
+    fn open(user: Option<User>) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
+        if let Some(User { uid, gid }) = user {
+            std::os::unix::fs::fchown(&writer, Some(uid), Some(gid))?;
+        }
         rustix::io::ioctl_fionbio(&reader, true)?;
         Ok(Self {
             reader: Receiver::from_owned_fd_unchecked(OwnedFd::from(reader))?,

@@ -2,26 +2,26 @@
 //!
 //! An attempt's directory has two parts, made at once: `work`, where commands run, and `tmp`, their
 //! `TMPDIR`. Beside them the ant puts files of its own when it needs any. Directories that were left
-//! empty are used again: see [`yard`].
+//! empty are used again: see [`yard`]. Where commands run as another user, the parts are that user's:
+//! see [`shared`].
 
+mod lock;
+mod removal;
+mod shared;
 mod yard;
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use colony_core::id::{AttemptRef, TaskId};
-use rustix::process::Pid;
+use colony_reaper::User;
 
+use crate::run_as::RunAs;
 use crate::sweep;
+use removal::remove_tree;
 use yard::{Stamp, Yard};
-
-const LOCK: &str = ".lock";
-
-/// How long the reaper of a dead ant may take to let go of the lock.
-const REAPER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a work root cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,15 @@ pub enum WorkRootError {
         /// The directory.
         path: PathBuf,
         /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Commands of another user need directories that are root's all the way up.
+    #[error("run commands as another user: {} has to be root's, and nobody else's to change", path.display())]
+    Unsafe {
+        /// The work root, the data directory, or a directory above them.
+        path: PathBuf,
+        /// What is wrong with that.
         #[source]
         source: io::Error,
     },
@@ -60,21 +69,36 @@ pub(crate) struct WorkRoot {
     path: PathBuf,
     lock: File,
     yard: Arc<Yard>,
+    /// Whose commands run in it, where they are not this process's user's.
+    user: Option<User>,
 }
 
 impl WorkRoot {
     /// Makes, locks and cleans it. Blocks.
-    pub(crate) fn open(path: &Path) -> Result<Self, WorkRootError> {
+    pub(crate) fn open(path: &Path, run_as: Option<&RunAs>) -> Result<Self, WorkRootError> {
+        let user = run_as.map(|run_as| run_as.user);
         let failed = |source| WorkRootError::Open {
             path: path.to_owned(),
             source,
         };
-        fs::create_dir_all(path).map_err(failed)?;
         // Processes are recognized by this path, so it has to be the one that they see.
-        let path = path.canonicalize().map_err(failed)?;
-        let lock = acquire(&path)?;
+        let path = match run_as {
+            Some(run_as) => shared::check_all(&run_as.closed)
+                .and_then(|()| shared::make_root(path))
+                .map_err(|(path, source)| WorkRootError::Unsafe { path, source })?,
+            None => {
+                make_private(path).map_err(failed)?;
+                path.canonicalize().map_err(failed)?
+            }
+        };
+        let lock = lock::acquire(&path)?;
         let yard = Arc::new(Yard::open(&path).map_err(failed)?);
-        let root = Self { path, lock, yard };
+        let root = Self {
+            path,
+            lock,
+            yard,
+            user,
+        };
         root.sweep().map_err(|source| WorkRootError::Sweep {
             path: root.path.clone(),
             source,
@@ -116,6 +140,7 @@ impl WorkRoot {
         Site {
             base: self.path.join(attempt.to_string()),
             yard: Arc::clone(&self.yard),
+            user: self.user,
             stamp: None,
         }
     }
@@ -126,6 +151,7 @@ impl WorkRoot {
 pub(crate) struct Site {
     base: PathBuf,
     yard: Arc<Yard>,
+    user: Option<User>,
     /// How it looked when it was used again.
     stamp: Option<Stamp>,
 }
@@ -133,14 +159,19 @@ pub(crate) struct Site {
 impl Site {
     /// Makes it.
     pub(crate) async fn make(&mut self) -> io::Result<()> {
-        self.stamp = self.yard.take(&self.base);
+        if self.user.is_none() {
+            self.stamp = self.yard.take(&self.base);
+        }
         if self.stamp.is_some() {
             return Ok(());
         }
         let site = self.clone();
         // A busy disk takes milliseconds for this.
         let making = tokio::task::spawn_blocking(move || {
-            make_inside(&site.base)?;
+            make_inside(&site.base, site.user)?;
+            if let Some(user) = site.user {
+                return shared::make_parts(&site.base, user);
+            }
             fs::create_dir(site.work())?;
             fs::create_dir(site.temp())
         });
@@ -159,16 +190,24 @@ impl Site {
 
     /// A file of the ant's own.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.base.join(name)
+        match self.user {
+            Some(_) => shared::own(&self.base).join(name),
+            None => self.base.join(name),
+        }
     }
 
     /// Removes all of it, or keeps it for another attempt when nothing is in it and nothing that was
-    /// started in it is left.
+    /// started in it is left. What was another user's is never used again: others of that user may
+    /// have changed it since.
     pub(crate) async fn remove(self, is_left_alone: bool) {
-        if is_left_alone && self.yard.give(&self.base, self.stamp) {
+        if is_left_alone && self.user.is_none() && self.yard.give(&self.base, self.stamp) {
             return;
         }
         let removal = tokio::task::spawn_blocking(move || {
+            if self.user.is_some() {
+                // One that was not made is not there.
+                let _ = shared::shut(&self.base);
+            }
             remove_tree(&self.base).map_err(|error| (self.base, error))
         });
         if let Ok(Err((path, error))) = removal.await {
@@ -178,19 +217,27 @@ impl Site {
 }
 
 /// Makes a directory; the one around it, too, should somebody have removed that.
-fn make_inside(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
+fn make_inside(path: &Path, user: Option<User>) -> io::Result<()> {
+    if let (Some(_), Some(root)) = (user, path.parent()) {
+        // Who made it again may have made it another's, or impassable.
+        shared::make_root(root).map_err(|(_, error)| error)?;
+    }
     match (fs::create_dir(path), path.parent()) {
         (Err(error), Some(root)) if error.kind() == io::ErrorKind::NotFound => {
             tracing::warn!("the work directory was removed; it is made again");
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(root)?;
+            make_private(root)?;
             fs::create_dir(path)
         }
         (made, _) => made,
     }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 /// Only what is named like an attempt is ever removed, should someone name the wrong directory.
@@ -202,79 +249,10 @@ fn is_attempt_directory(path: &Path) -> bool {
         && path.is_dir()
 }
 
-/// Removes a directory, also when killed processes still write into it while they die, and when
-/// directories in it were made read-only.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    let mut result = Ok(());
-    for pause_ms in [0, 10, 50, 250] {
-        std::thread::sleep(Duration::from_millis(pause_ms));
-        result = match fs::remove_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        match &result {
-            Ok(()) => break,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => make_writable(path),
-            Err(_) => {}
-        }
-    }
-    result
-}
-
-/// Gives back the rights that removing needs; what cannot be changed shows in the next removal.
-fn make_writable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Ok(metadata) = path.symlink_metadata() else {
-        return;
-    };
-    if metadata.is_dir() {
-        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            make_writable(&entry.path());
-        }
-    }
-}
-
-fn acquire(path: &Path) -> Result<File, WorkRootError> {
-    let failed = |source| WorkRootError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    let file = path.join(LOCK);
-    let mut lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file)
-        .map_err(failed)?;
-    let deadline = Instant::now() + REAPER_PATIENCE;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-            Err(TryLockError::WouldBlock) => {
-                let text = fs::read_to_string(&file).unwrap_or_default();
-                let holder = text.lines().next().unwrap_or_default().to_owned();
-                if is_running(&holder) || Instant::now() > deadline {
-                    let path = path.to_owned();
-                    return Err(WorkRootError::InUse { path, holder });
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-    }
-    lock.set_len(0).map_err(failed)?;
-    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
-    Ok(lock)
-}
-
-fn is_running(holder: &str) -> bool {
-    let pid = holder.parse().ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn attempt() -> AttemptRef {
@@ -287,14 +265,14 @@ mod tests {
     #[test]
     fn only_one_ant_uses_a_root() {
         let dir = tempfile::tempdir().unwrap();
-        let first = WorkRoot::open(dir.path()).unwrap();
-        let error = WorkRoot::open(dir.path()).unwrap_err();
+        let first = WorkRoot::open(dir.path(), None).unwrap();
+        let error = WorkRoot::open(dir.path(), None).unwrap_err();
         assert!(
             error.to_string().contains(&std::process::id().to_string()),
             "{error}"
         );
         drop(first);
-        WorkRoot::open(dir.path()).unwrap();
+        WorkRoot::open(dir.path(), None).unwrap();
     }
 
     #[tokio::test]
@@ -302,10 +280,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = dir.path().join("precious");
         fs::create_dir(&kept).unwrap();
-        let mut left = WorkRoot::open(dir.path()).unwrap().site(attempt());
+        let mut left = WorkRoot::open(dir.path(), None).unwrap().site(attempt());
         left.make().await.unwrap();
         fs::write(left.work().join("file"), "x").unwrap();
-        WorkRoot::open(dir.path()).unwrap();
+        WorkRoot::open(dir.path(), None).unwrap();
         assert!(kept.exists());
         assert!(!left.base.exists());
     }
@@ -314,7 +292,7 @@ mod tests {
     async fn a_root_that_was_removed_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("work");
-        let root = WorkRoot::open(&path).unwrap();
+        let root = WorkRoot::open(&path, None).unwrap();
         // One that is kept for the next attempt goes away with the rest.
         let mut site = root.site(attempt());
         site.make().await.unwrap();
@@ -329,9 +307,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_site_goes_away_whatever_is_in_it() {
-        use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let root = WorkRoot::open(dir.path()).unwrap();
+        let root = WorkRoot::open(dir.path(), None).unwrap();
         let mut site = root.site(attempt());
         site.make().await.unwrap();
         let inner = site.work().join("inner");

@@ -1,4 +1,4 @@
-//! How many files processes may open at once.
+//! How many files processes may open at once, and which are open from the start.
 //!
 //! The soft limit is often 1024, for the sake of programs that cannot deal with more. The server can, so
 //! it raises its own; commands have what the server was started with.
@@ -28,6 +28,20 @@ pub fn raise() -> std::io::Result<()> {
     // Whoever was first knows what it was.
     let _ = STARTED_WITH.set(before);
     Ok(())
+}
+
+/// Closes what this process has open beside standard input, output and error, since it was started
+/// with them: by whoever started its owner, for whom commands of another user need not be meant.
+pub(crate) fn close_inherited() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let numbers: Vec<i32> = numbers.filter(|number| *number > 2).collect();
+    for number in numbers {
+        // One of them was that of the list.
+        let _ = nix::unistd::close(number);
+    }
 }
 
 /// Gives a reaper that was started a moment ago the limit that this process had: its commands inherit

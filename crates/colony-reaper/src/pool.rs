@@ -35,6 +35,9 @@ pub struct ReaperCommand {
     /// The owner has no other children than reapers: what a killed reaper leaves is taken over and
     /// killed.
     pub adopts: bool,
+    /// Reapers, and so commands, have a session of their own, no terminal and no file that the owner
+    /// was started with: commands of another user could type into the one and read the other.
+    pub own_session: bool,
 }
 
 impl ReaperCommand {
@@ -45,6 +48,7 @@ impl ReaperCommand {
             program: "/proc/self/exe".into(),
             args: vec!["reaper".to_owned()],
             adopts: true,
+            own_session: false,
         }
     }
 }
@@ -159,8 +163,11 @@ impl Reapers {
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(held)
-            .stderr(Stdio::null())
-            .process_group(0);
+            .stderr(Stdio::null());
+        // Who leads a group cannot begin a session, which is a group of its own as well.
+        if !self.command.own_session {
+            command.process_group(0);
+        }
         let wire = Wire::new(own)?;
         // Held over both, so that nobody sees a child that is not in the list.
         let mut state = self.state();

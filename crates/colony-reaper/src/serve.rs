@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::command::Command;
+use crate::descriptors;
 use crate::process;
 use crate::wire::{Frame, Kind, Wire};
 
@@ -32,6 +33,10 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When standard input is no such socket, or the signals that must not end it cannot be caught.
 pub fn run() -> io::Result<()> {
+    // Refused, and not meant, where the owner has given it a group.
+    if rustix::process::setsid().is_ok() {
+        descriptors::close_inherited();
+    }
     let input = io::stdin().as_fd().try_clone_to_owned()?;
     // Whatever a command leaves behind becomes a child of this process.
     rustix::process::set_child_subreaper(Some(Pid::INIT))?;

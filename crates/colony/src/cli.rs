@@ -92,6 +92,12 @@ pub(crate) enum Command {
     /// Kill what a dead ant left behind; started by the ant itself.
     #[command(hide = true)]
     Reaper,
+    /// Work among the files of another user; started by a reaper itself.
+    #[command(hide = true)]
+    Porter {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Keys of organizations. They may be used while a queen runs on the same database.

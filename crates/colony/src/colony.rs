@@ -9,11 +9,13 @@
 //! it cannot finish is given back to the store; then the store closes.
 
 mod embedded;
+mod run_as;
 mod sweeping;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use colony_ant::RunAs;
 use colony_core::id::{IdSource, MonotonicIds};
 use colony_core::time::{Clock, SteadyClock, SystemClock};
 use colony_engine::ledger::Ledger;
@@ -25,6 +27,7 @@ use object_store::local::LocalFileSystem;
 use tokio::task::JoinSet;
 
 use crate::clock_watch;
+use crate::data_dir::make_work;
 use crate::settings::Settings;
 use embedded::EmbeddedAnt;
 
@@ -35,14 +38,19 @@ pub(crate) struct Colony {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     sweeper: ObjectSweeper,
+    run_as: Option<RunAs>,
 }
 
 impl Colony {
     /// Makes the data directory and opens what is in it. Errors are the settings' fault.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let run_as = run_as::find(settings)?;
         settings.data_dir.create()?;
         let store = open_store(settings, true).await?;
-        settings.data_dir.create_parts()?;
+        settings.data_dir.create_objects()?;
+        if let (Some(ant), None) = (&settings.ant, &run_as) {
+            make_work(&ant.work_dir)?;
+        }
         let objects = LocalFileSystem::new_with_prefix(settings.data_dir.objects())
             .context("failed to open the object store in the data directory")?
             .with_fsync(true)
@@ -70,6 +78,7 @@ impl Colony {
             clock,
             ids,
             sweeper,
+            run_as,
         })
     }
 

@@ -8,6 +8,7 @@ mod definition;
 mod json;
 mod key;
 mod params;
+mod porter;
 mod queen;
 mod reaper;
 mod requests;
@@ -59,6 +60,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             Ok(Exit::Completed)
         }
         Command::Reaper => reaper::reaper(),
+        Command::Porter { words } => porter::porter(&words),
     }
 }
 

@@ -26,10 +26,9 @@ impl DataDir {
         private::tighten(&self.0)
     }
 
-    /// Makes the directories below it.
-    pub(crate) fn create_parts(&self) -> anyhow::Result<()> {
-        make(&self.objects())?;
-        make(&self.work())
+    /// Makes the directory of objects.
+    pub(crate) fn create_objects(&self) -> anyhow::Result<()> {
+        make(&self.objects())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,6 +45,14 @@ impl DataDir {
 
     pub(crate) fn work(&self) -> PathBuf {
         self.0.join("work")
+    }
+
+    /// Where the commands of a user may work who cannot look into this directory.
+    pub(crate) fn work_beside(&self) -> PathBuf {
+        let whole = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
+        let mut name = whole.file_name().unwrap_or_default().to_owned();
+        name.push("-work");
+        whole.with_file_name(name)
     }
 
     /// Where `colony run` leaves the logs of its requests.
@@ -96,6 +103,17 @@ impl DataDir {
         let path = self.token_file();
         std::fs::remove_file(&path).with_context(|| format!("failed to remove {}", path.display()))
     }
+}
+
+/// Makes the directory in which an ant works.
+pub(crate) fn make_work(path: &Path) -> anyhow::Result<()> {
+    make_again(path).with_context(|| {
+        let name = path.display();
+        format!(
+            "failed to make the work directory {name}; choose one that this user can write to, with \
+             COLONY_ANT_WORK_DIR or `ant.work_dir` in colony.toml"
+        )
+    })
 }
 
 fn make(path: &Path) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use rustix::fs::MemfdFlags;
 use rustix::process::DumpableBehavior;
 
 /// Says that the secrets are on standard input, to the process with this id.
-const MARK: &str = "COLONY_SECRETS_FOR";
+pub(crate) const MARK: &str = "COLONY_SECRETS_FOR";
 
 /// Parts of names of variables that hold secrets.
 const PARTS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "URL"];

@@ -16,6 +16,7 @@ mod tests;
 mod unknown;
 
 pub(crate) use layers::{Flags, Layers, Origin};
+pub(crate) use parse::RunAsText;
 pub(crate) use resolve::{AntSettings, Profile, Settings};
 pub(crate) use table::{
     ANT_CAPACITY, ANT_ENABLED, ANT_METHODS, ANT_TAGS, AUTH, DATA_DIR, DATABASE_URL,

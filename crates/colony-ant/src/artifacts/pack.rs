@@ -13,6 +13,7 @@ use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::digest::Hashing;
+use crate::porter::PorterError;
 
 /// Read at once from a file.
 const BLOCK: usize = 128 << 10;
@@ -25,6 +26,15 @@ const LARGE_FILE: u64 = 3 << 30;
 pub(crate) struct Archive {
     pub(crate) sha256: String,
     pub(crate) size_bytes: u64,
+}
+
+/// What was packed.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    /// The archive and its number of files; none when there is no file.
+    pub(crate) archive: Option<(Archive, usize)>,
+    pub(crate) missing: Vec<String>,
+    pub(crate) skipped: Vec<String>,
 }
 
 /// An entry that is not one of the selected files.
@@ -68,6 +78,8 @@ pub(crate) enum PackError {
     Finish(#[source] zip::result::ZipError),
     #[error("stopped")]
     Stopped,
+    #[error(transparent)]
+    Porter(#[from] PorterError),
 }
 
 /// Writes an archive to a file. Blocks; ends early once `stopped` is true.
@@ -81,32 +93,33 @@ pub(crate) fn pack_file(
         path: to.to_owned(),
         source,
     })?;
-    let (mut writer, archive) = pack(BufWriter::new(file), entries, extras, stopped)?;
+    let add = |zip: &mut Zip<_>| {
+        let mut block = vec![0; BLOCK];
+        entries
+            .iter()
+            .try_for_each(|(name, path)| add_file(zip, name, path, &mut block, stopped))
+    };
+    let (mut writer, archive) = pack(BufWriter::new(file), add, extras, stopped)?;
     writer.flush().map_err(PackError::Write)?;
     Ok(archive)
 }
 
 /// Writes an archive of small things to memory.
 pub(crate) fn pack_bytes(extras: &[Extra]) -> Result<(Vec<u8>, Archive), PackError> {
-    pack(
-        Vec::new(),
-        &BTreeMap::new(),
-        extras,
-        &AtomicBool::new(false),
-    )
+    let stopped = AtomicBool::new(false);
+    pack(Vec::new(), |_| Ok(()), extras, &stopped)
 }
 
-fn pack<W: Write>(
+/// Writes an archive of what `add` adds, and of the extras.
+pub(crate) fn pack<W: Write>(
     to: W,
-    entries: &BTreeMap<String, PathBuf>,
+    add: impl FnOnce(&mut Zip<W>) -> Result<(), PackError>,
     extras: &[Extra],
     stopped: &AtomicBool,
 ) -> Result<(W, Archive), PackError> {
     let mut zip = ZipWriter::new_stream(Hashing::new(to));
+    add(&mut zip)?;
     let mut block = vec![0; BLOCK];
-    for (name, path) in entries {
-        add_file(&mut zip, name, path, &mut block, stopped)?;
-    }
     for extra in extras {
         match &extra.content {
             Content::File(path) => add_file(&mut zip, &extra.name, path, &mut block, stopped)?,
@@ -121,9 +134,16 @@ fn pack<W: Write>(
     Ok((writer, Archive { sha256, size_bytes }))
 }
 
-type Zip<W> = ZipWriter<zip::write::StreamWriter<Hashing<W>>>;
+/// An archive on its way.
+pub(crate) type Zip<W> = ZipWriter<zip::write::StreamWriter<Hashing<W>>>;
 
-fn begin<W: Write>(zip: &mut Zip<W>, name: &str, mode: u32, size: u64) -> Result<(), PackError> {
+/// Begins an entry.
+pub(crate) fn begin<W: Write>(
+    zip: &mut Zip<W>,
+    name: &str,
+    mode: u32,
+    size: u64,
+) -> Result<(), PackError> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .unix_permissions(mode & 0o7777)

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 
 /// Entries of one archive, at most: links inside a tree can multiply what is in it without end.
-const ENTRIES_MAX: usize = 500_000;
+pub(crate) const ENTRIES_MAX: usize = 500_000;
 
 /// The files of an archive.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::time::Duration;
 
 use colony_wire::{AntMessage, Failure, LogRef, Outcome, Report, StoredObject};
 
@@ -58,12 +59,18 @@ impl Attempt<'_> {
                 .await
                 .map_err(|error| named(&error))?;
             let sha256 = dependency.sha256.clone();
-            let unpacking = tokio::task::spawn_blocking(move || {
-                let files = unpacker.unpack(&archive, &sha256);
-                (unpacker, files)
-            });
-            let (back, files) = unpacking.await.map_err(|error| named(&error))?;
-            unpacker = back;
+            let files = if let Some(porters) = &self.crew.porters {
+                let limit = Duration::from_millis(self.order.timeout_ms);
+                porters.unpack(&mut unpacker, archive, sha256, limit).await
+            } else {
+                let unpacking = tokio::task::spawn_blocking(move || {
+                    let files = unpacker.unpack(&archive, &sha256);
+                    (unpacker, files)
+                });
+                let (back, files) = unpacking.await.map_err(|error| named(&error))?;
+                unpacker = back;
+                files
+            };
             let files = files.map_err(|error| named(&error))?;
             self.log
                 .notice(&format!("dependency `{task}`: {files} files unpacked"));

@@ -11,8 +11,9 @@ use colony_wire::{Failure, Outcome, StoredObject, UploadWhen};
 
 use super::want::{Patience, is_want};
 use super::{Attempt, Trouble, shown, stage};
-use crate::artifacts::{self, Archive, Content, Extra, PackError, chain};
+use crate::artifacts::{self, Content, Extra, PackError, Packed, chain};
 use crate::objects::ObjectError;
+use crate::porter::Packing;
 use tokio::time::error::Elapsed;
 
 /// An archive of no more than this is made in memory, without another thread or a file.
@@ -188,6 +189,16 @@ impl Attempt<'_> {
     async fn pack(&self, extras: Vec<Extra>, to: PathBuf) -> Result<Packed, UploadError> {
         let directory = self.directory();
         let paths = self.order.artifacts.paths.clone();
+        if let Some(porters) = self.crew.porters.as_ref().filter(|_| !paths.is_empty()) {
+            let packing = Packing {
+                directory,
+                paths,
+                extras,
+                to,
+                bytes_max: self.crew.config.limits.collected_bytes,
+            };
+            return porters.pack(packing).await.map_err(UploadError::Pack);
+        }
         let stopped = Arc::new(AtomicBool::new(false));
         let _stop_with_me = StopOnDrop(Arc::clone(&stopped));
         let packing = tokio::task::spawn_blocking(move || {
@@ -211,15 +222,6 @@ impl Attempt<'_> {
         });
         packing.await.map_err(|_| UploadError::Interrupted)?
     }
-}
-
-/// What was packed.
-#[derive(Default)]
-struct Packed {
-    /// The archive and its number of files; none when there is no file.
-    archive: Option<(Archive, usize)>,
-    missing: Vec<String>,
-    skipped: Vec<String>,
 }
 
 /// Tells the packing thread that nobody waits any more.

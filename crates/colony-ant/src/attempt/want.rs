@@ -32,15 +32,20 @@ impl Wants {
 
 /// Whether the host is short of something, as far as an error or its causes say.
 pub(super) fn is_want(error: &(dyn Error + 'static)) -> bool {
+    want_of(error).is_some()
+}
+
+/// The error, or that of its causes, which says that the host is short of something.
+pub(crate) fn want_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let here = error.downcast_ref::<io::Error>();
-        if here.is_some_and(colony_reaper::is_want) {
-            return true;
+        if let Some(want) = here.filter(|error| colony_reaper::is_want(error)) {
+            return Some(want);
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 /// The time between tries to store something.

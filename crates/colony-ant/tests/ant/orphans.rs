@@ -75,6 +75,7 @@ pub(crate) fn reaper() -> ReaperCommand {
         program: "/usr/bin/env".into(),
         args,
         adopts: false,
+        own_session: false,
     }
 }
 

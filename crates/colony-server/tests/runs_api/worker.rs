@@ -49,6 +49,7 @@ fn reapers() -> Arc<Reapers> {
         args,
         // Tests have children of their own.
         adopts: false,
+        own_session: false,
     };
     Reapers::new(command, None).unwrap()
 }

@@ -39,7 +39,10 @@ impl EmbeddedAnt {
         let (to_queen, from_ant) = mpsc::channel(MESSAGES);
         let objects = DirectObjects::new(Arc::clone(&colony.objects));
         let worker = Ant::new(
-            config(ant, settings),
+            AntConfig {
+                run_as: colony.run_as.clone(),
+                ..config(ant, settings)
+            },
             Link {
                 to_queen,
                 from_queen,
@@ -131,7 +134,7 @@ fn config(ant: &AntSettings, settings: &Settings) -> AntConfig {
             drain_grace: settings.drain_grace,
             ..Periods::default()
         },
-        ..AntConfig::new(ANT_ID, settings.data_dir.work(), reaper).pass_environment(names)
+        ..AntConfig::new(ANT_ID, &ant.work_dir, reaper).pass_environment(names)
     };
     // Who names a secret of this process means it.
     for name in &ant.environment {

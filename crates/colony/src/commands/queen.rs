@@ -21,7 +21,7 @@ use crate::cli::QueenArgs;
 use crate::colony::{Colony, Running};
 use crate::exit::{Exit, InputResult as _, Problem};
 use crate::output;
-use crate::settings::{Profile, Settings};
+use crate::settings::{AntSettings, Profile, Settings};
 use crate::signals::Signals;
 
 /// How long the tasks of a queen may take to stop that has lost its database.
@@ -78,9 +78,11 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
         );
     }
 
-    if settings.ant.is_some() && rustix::process::geteuid().is_root() {
+    let as_root = |ant: &AntSettings| ant.run_as.is_none() && rustix::process::geteuid().is_root();
+    if settings.ant.as_ref().is_some_and(as_root) {
         output::talk(
-            "this queen runs as root, and so do its tasks; run it as a user of its own (docs/security.md)",
+            "this queen runs as root, and so do its tasks; set `ant.run_as`, or run it as a user of its \
+             own (docs/security.md)",
         );
     }
 
@@ -99,11 +101,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     served
         .context("the HTTP server broke")?
         .context("failed to serve HTTP")?;
-    ended?;
-    match failure {
-        None => Ok(Exit::Completed),
-        Some(error) => Err(error.into()),
+    // What an ant that failed leaves behind fails after it.
+    if let Some(error) = failure {
+        return Err(error.into());
     }
+    ended?;
+    Ok(Exit::Completed)
 }
 
 /// Ends at once: what this queen has started is another's to start again, and nothing can be

@@ -58,8 +58,10 @@ async fn run_job(job: Job, settings: &Settings, style: Style) -> Result<Exit, Pr
     let hurry = outcome
         .as_ref()
         .is_ok_and(|outcome| *outcome == Outcome::Hurried);
-    running.end(hurry_up(hurry, signals)).await?;
+    let ended = running.end(hurry_up(hurry, signals)).await;
+    // What an ant that failed leaves behind fails after it.
     let outcome = outcome?;
+    ended?;
     display.finish(&report::summarize(&engine, request.id, &settings.data_dir).await?);
     Ok(outcome.exit())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use colony_core::method::Method;
@@ -22,6 +23,46 @@ pub(super) fn parse_path(text: &str) -> Result<DataDir, String> {
         "" => Err("give the path of a directory".to_owned()),
         path => Ok(DataDir::at(path)),
     }
+}
+
+pub(super) fn parse_directory(text: &str) -> Result<PathBuf, String> {
+    parse_path(text).map(|directory| directory.path().to_owned())
+}
+
+/// A user as it was named; whether there is one is looked at when it is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RunAsText {
+    Name(String),
+    Numbers { uid: u32, gid: Option<u32> },
+}
+
+pub(super) fn parse_run_as(text: &str) -> Result<Option<RunAsText>, String> {
+    let rule = || "give the name of a user, or UID or UID:GID as numbers".to_owned();
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    // The largest number means "leave it as it is" to the system.
+    let number = |text: &str| text.parse().ok().filter(|number| *number != u32::MAX);
+    let parsed = match (text, number(user), group.map(number)) {
+        ("", ..) => return Ok(None),
+        ("root", ..) | (_, Some(0), _) => {
+            return Err("that is root itself; leave it away, or give another user".to_owned());
+        }
+        (_, _, Some(Some(0))) => {
+            return Err("that group is root's; give another".to_owned());
+        }
+        (_, Some(uid), None) => RunAsText::Numbers { uid, gid: None },
+        (_, Some(uid), Some(Some(gid))) => RunAsText::Numbers {
+            uid,
+            gid: Some(gid),
+        },
+        (name, None, None) if !name.starts_with(|first: char| first.is_ascii_digit()) => {
+            RunAsText::Name(name.to_owned())
+        }
+        _ => return Err(rule()),
+    };
+    Ok(Some(parsed))
 }
 
 pub(super) fn parse_database(text: &str) -> Result<Database, String> {

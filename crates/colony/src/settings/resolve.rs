@@ -12,13 +12,15 @@ use colony_store::Database;
 use super::http::HttpSettings;
 use super::layers::Layers;
 use super::parse::{
-    CAPACITY_MAX, optional, parse_ant_methods, parse_capacity, parse_grace, parse_listen,
-    parse_log, parse_method, parse_path, parse_switch, parse_url, parse_writers, words,
+    CAPACITY_MAX, RunAsText, optional, parse_ant_methods, parse_capacity, parse_directory,
+    parse_grace, parse_listen, parse_log, parse_method, parse_path, parse_run_as, parse_switch,
+    parse_url, parse_writers, words,
 };
 use super::reader::{Reader, Shown};
 use super::table::{
-    ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_TAGS, API_KEY, AUTH, DATA_DIR,
-    DATABASE_WRITERS, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, TOKEN, URL,
+    ANT_CAPACITY, ANT_ENABLED, ANT_ENVIRONMENT, ANT_METHODS, ANT_RUN_AS, ANT_TAGS, ANT_WORK_DIR,
+    API_KEY, AUTH, DATA_DIR, DATABASE_WRITERS, DEFAULT_METHOD, DRAIN_GRACE, LISTEN, LOG, TOKEN,
+    URL,
 };
 use crate::data_dir::DataDir;
 
@@ -64,6 +66,10 @@ pub(crate) struct AntSettings {
     pub(crate) capacity: u32,
     /// Names of variables that commands see.
     pub(crate) environment: Vec<String>,
+    /// Where its attempts work.
+    pub(crate) work_dir: PathBuf,
+    /// As whom its commands run; none = as this process.
+    pub(crate) run_as: Option<RunAsText>,
 }
 
 /// A text that `Debug` hides.
@@ -87,7 +93,7 @@ impl Settings {
         let listen = reader.read(&LISTEN, parse_listen)?;
         let auth = reader.read(&AUTH, parse_switch)?;
         let http = reader.http()?;
-        let ant = reader.ant(profile)?;
+        let ant = reader.ant(profile, &data_dir)?;
         let drain_grace = reader.read(&DRAIN_GRACE, parse_grace)?;
         let default_method = match profile {
             Profile::Run => Method::Shell,
@@ -154,7 +160,7 @@ impl Settings {
 }
 
 impl Reader<'_> {
-    fn ant(&mut self, profile: Profile) -> anyhow::Result<Option<AntSettings>> {
+    fn ant(&mut self, profile: Profile, data_dir: &DataDir) -> anyhow::Result<Option<AntSettings>> {
         let enabled = self.read(&ANT_ENABLED, parse_switch)?;
         let methods = self.read(&ANT_METHODS, parse_ant_methods)?;
         let tags = self.read(&ANT_TAGS, |text| {
@@ -168,11 +174,23 @@ impl Reader<'_> {
         let environment = self.read_or(&ANT_ENVIRONMENT, environment, |text| {
             Ok(words(text).map(str::to_owned).collect())
         })?;
+        let run_as = self.read(&ANT_RUN_AS, parse_run_as)?;
+        let work_dir = match run_as {
+            Some(_) => data_dir.work_beside(),
+            None => data_dir.work(),
+        };
+        let work_dir = self.read_or(
+            &ANT_WORK_DIR,
+            work_dir.display().to_string(),
+            parse_directory,
+        )?;
         Ok(enabled.then_some(AntSettings {
             methods,
             tags,
             capacity,
             environment,
+            work_dir,
+            run_as,
         }))
     }
 }
@@ -229,6 +247,15 @@ mod tests {
             ("[ant]\ncapacity = 0", "`ant.capacity` = 0"),
             ("[ant]\nmethods = ['DOCKER']", "can do SHELL"),
             ("[ant]\nmethods = ['X']", "`X` is no method"),
+            ("[ant]\nrun_as = '1:x'", "give the name of a user, or UID"),
+            ("[ant]\nrun_as = '0'", "is root"),
+            ("[ant]\nrun_as = '7:0'", "is root's"),
+            ("[ant]\nrun_as = 'root'", "is root"),
+            (
+                "[ant]\nrun_as = '4294967295'",
+                "give the name of a user, or UID",
+            ),
+            ("[ant]\nwork_dir = ''", "give the path of a directory"),
             ("drain_grace = '5'", "add a unit"),
             (
                 "database_url = 'mysql://u:geheim@h/d'",

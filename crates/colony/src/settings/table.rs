@@ -115,6 +115,13 @@ settings! {
     ANT_ENVIRONMENT "ant.environment" "COLONY_ANT_ENVIRONMENT"
         (Words("none; `colony run`: those by which toolchains are found"))
         "variables of this process that commands see beside PATH, HOME, LANG and TZ"
+    ANT_RUN_AS "ant.run_as" "COLONY_ANT_RUN_AS" (Text(""))
+        "as whom tasks run when the queen is root: a user's name, or UID or UID:GID as numbers; see \
+         docs/security.md"
+    ANT_WORK_DIR "ant.work_dir" "COLONY_ANT_WORK_DIR"
+        (Words("`work` in the data directory; with `ant.run_as` a directory beside that, with `-work` \
+            behind its name"))
+        "directory in which each running task has one of its own; with `ant.run_as` outside of the data directory"
     DRAIN_GRACE "drain_grace" "COLONY_DRAIN_GRACE" (Text("30s"))
         "how long running tasks may go on when the queen is asked to end, such as 30s"
     DEFAULT_METHOD "jobs.default_method" "COLONY_JOBS_DEFAULT_METHOD"

@@ -42,6 +42,16 @@ const OWN: &[Case] = &[
     ("ant.environment", "['A']", |s| {
         ant(s, |ant| ant.environment == ["A"])
     }),
+    ("ant.run_as", "'u'", |s| {
+        ant(s, |ant| {
+            ant.run_as == Some(RunAsText::Name("u".to_owned()))
+                // That user has to get there.
+                && ant.work_dir.ends_with("colony-work")
+        })
+    }),
+    ("ant.work_dir", "'/w'", |s| {
+        ant(s, |ant| ant.work_dir.as_os_str() == "/w")
+    }),
     ("database_writers", "7", |s| s.database_writers == 7),
     ("drain_grace", "'7s'", |s| s.drain_grace.as_secs() == 7),
     ("jobs.default_method", "'shell'", |s| {

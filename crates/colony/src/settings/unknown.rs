@@ -3,6 +3,7 @@
 use colony_spec::nearest;
 
 use super::table::{ALL, CONFIG_VARIABLE};
+use crate::secrets::MARK;
 
 /// With which the names of all variables of the program begin.
 const PREFIX: &str = "COLONY_";
@@ -48,7 +49,7 @@ fn warning(name: &str) -> String {
 
 fn is_known(name: &str) -> bool {
     let is_setting = ALL.iter().any(|setting| setting.variable == name);
-    is_setting || name == CONFIG_VARIABLE || name.starts_with(OF_TESTS)
+    is_setting || [CONFIG_VARIABLE, MARK].contains(&name) || name.starts_with(OF_TESTS)
 }
 
 #[cfg(test)]
@@ -83,5 +84,6 @@ mod tests {
         assert!(told(&["COLONY_TEST_POSTGRES_URL", "COLONYX"]).is_empty());
         assert!(told(&["COLONY_TASK_ID", "COLONY_MY_PARAMETER"]).is_empty());
         assert!(told(&["COLONY_PARAMS", "COLONY_MY_PARAMETER"]).is_empty());
+        assert!(told(&[MARK]).is_empty());
     }
 }

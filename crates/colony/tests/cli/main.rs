@@ -13,6 +13,7 @@ mod kit;
 mod ledger;
 mod memory;
 mod run;
+mod run_as;
 mod runs;
 mod secrets;
 mod settings;

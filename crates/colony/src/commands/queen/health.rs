@@ -17,9 +17,9 @@ pub(super) fn of(settings: &Settings, store: Store) -> Health {
     let mut health = Health::new(store)
         .with("objects", move || writable("objects", &data.objects()))
         .with("descriptors", descriptors);
-    if settings.ant.is_some() {
-        let data = settings.data_dir.clone();
-        health = health.with("work", move || writable("work", &data.work()));
+    if let Some(ant) = &settings.ant {
+        let work = ant.work_dir.clone();
+        health = health.with("work", move || writable("work", &work));
     }
     health
 }
