@@ -13,6 +13,7 @@ use crate::dispatch::{Lease, ReadyTask};
 use crate::error::StoreError;
 use crate::ledger::TaskRow;
 use crate::ledger::offer::{self, Offer};
+use crate::text::Text;
 use crate::tx::Tx;
 
 /// How holders of leases begin that are workers. No ant is mistaken for one.
@@ -260,11 +261,11 @@ pub fn renew_task(
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskWords {
     /// JSON.
-    pub output: Option<Option<String>>,
+    pub output: Option<Option<Text>>,
     /// JSON.
-    pub error: Option<Option<String>>,
+    pub error: Option<Option<Text>>,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
 }
 
 /// Stores it; returns the task as it is then.
