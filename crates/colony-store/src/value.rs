@@ -49,6 +49,17 @@ impl Param<'_> {
         }
     }
 
+    /// About how many bytes it takes on its way.
+    pub(crate) fn size(&self) -> usize {
+        const REST: usize = 24;
+        match self {
+            Self::Text(text) => REST + text.len(),
+            Self::Shared(text) => REST + text.len(),
+            Self::Bytes(bytes) => REST + bytes.len(),
+            Self::Null | Self::Id(_) | Self::Int(_) | Self::Bool(_) | Self::Double(_) => REST,
+        }
+    }
+
     /// What kind of value this is, for messages; never the value, which may be a secret.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -14,7 +14,9 @@ use crate::edge::budget::Share;
 /// The largest body.
 const BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// How much memory each byte of it is expected to take.
+/// How much memory each byte of it takes at most, measured by `memory.rs` of the command line's tests:
+/// what was sent and the text to store, which may have to be sorted; then that text and two copies of
+/// it on the way into the database. The answer shares it.
 const EXPANSION: usize = 4;
 
 /// Bodies up to this are worked on where they arrive.

@@ -52,7 +52,11 @@ impl ToSql for Arg<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
         match self {
             Self::One(param) => param.to_sql(ty, out),
-            Self::Many(params) => params.to_sql_checked(ty, out),
+            Self::Many(params) => {
+                // Growing bit by bit would take twice the memory.
+                out.reserve(params.iter().map(Param::size).sum());
+                params.to_sql_checked(ty, out)
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod drain;
 mod examples;
 mod faults;
 mod hostile;
+mod http;
 mod keys;
 mod kill;
 mod kit;
