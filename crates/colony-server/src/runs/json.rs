@@ -171,6 +171,11 @@ macro_rules! scalars {
     };
 }
 
+/// That is all there is to a scalar.
+fn seen<E: Error>(_scalar: impl Sized) -> Result<(), E> {
+    Ok(())
+}
+
 /// Reads any value and keeps nothing of it.
 struct Checking;
 
@@ -185,10 +190,7 @@ impl<'de> DeserializeSeed<'de> for Checking {
 impl<'de> Visitor<'de> for Checking {
     type Value = ();
 
-    scalars!(self, value => {
-        let _ = value;
-        Ok(())
-    });
+    scalars!(self, value => seen(value));
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while items.next_element_seed(Self)?.is_some() {}

@@ -102,11 +102,10 @@ pub(super) async fn create(state: &RunsState, mut call: Call) -> Answer {
     let render = move |outcome: &Outcome| match outcome {
         Outcome::Tasks(tasks) => {
             let existed = tasks.iter().any(|task| task.existed);
-            let rows = tasks
-                .iter()
+            let row = tasks
+                .first()
                 .map(|task| spliced(&view.task(task.row.clone())));
-            let row = rows.last().unwrap_or_default();
-            (if existed { 200 } else { 201 }, row)
+            (if existed { 200 } else { 201 }, row.unwrap_or_default())
         }
         other => unreachable!("creating tasks gives tasks, not {other:?}"),
     };
