@@ -17,4 +17,5 @@ mod run;
 mod runs;
 mod secrets;
 mod settings;
+mod walk;
 mod worker;
