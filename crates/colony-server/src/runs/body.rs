@@ -14,9 +14,10 @@ use crate::edge::budget::Share;
 /// The largest body.
 const BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// How much memory each byte of it takes at most, measured by `memory.rs` of the command line's tests:
-/// what was sent and the text to store, which may have to be sorted; then that text and two copies of
-/// it on the way into the database. The answer shares it.
+/// How much memory each byte of it takes at most, as `memory.rs` of the command line's tests measures:
+/// what was sent and the text to store, which may have to be sorted; then that text (with an answer
+/// that is to be kept: two) and two copies of one on the way into the database. The answer shares it.
+/// The pages that SQLite keeps, 16 MB in all, come on top once.
 const EXPANSION: usize = 4;
 
 /// Bodies up to this are worked on where they arrive.
