@@ -61,6 +61,6 @@ pub use error::EngineError;
 pub use event::{RunEvent, RunEventKind};
 pub use log::{LogCursor, LogLine, LogPage, LogQuery};
 pub use query::{ExecutionView, TaskView};
-pub use setup::{AdminToken, DEFAULT_ORGANIZATION, hash_token};
+pub use setup::{AdminToken, DEFAULT_ORGANIZATION, hash_parts, hash_token};
 pub use submit::Submit;
 pub use sweep::{Leftover, OBJECT_PREFIXES, ObjectSweeper};

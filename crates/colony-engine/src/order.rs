@@ -486,8 +486,8 @@ impl TaskInput {
         let key = queue_key::worker(&self.facts.request.org_id, &kind);
         let shown = Shown {
             kind: Some(kind),
-            input: Some(Value::Object(input).to_string()),
-            metadata: Some(metadata.to_string()),
+            input: Some(Value::Object(input).to_string().into()),
+            metadata: Some(metadata.to_string().into()),
             output: None,
             error: None,
         };

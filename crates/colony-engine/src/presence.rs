@@ -4,6 +4,7 @@
 //! A loop tells how long it means to sleep, and learns afterwards how much longer it was away. The
 //! leases get that time back before any of them is ended.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -22,6 +23,22 @@ pub(crate) const DEADLINE_GRACE: Duration = Duration::from_secs(5);
 /// How much time leases of workers have left after an absence, at least: it may have begun before a
 /// loop noticed. Workers that are not told otherwise send a heartbeat every ten seconds.
 pub(crate) const LEASE_GRACE: Duration = Duration::from_secs(15);
+
+/// When it was last told that this process stood still. Each loop notices the same pause.
+static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Tells of a pause that began `late` ago, unless that was told already.
+fn tell(told: &mut Option<Instant>, now: Instant, late: Duration) -> bool {
+    let is_known = told.is_some_and(|told| now - late < told);
+    if !is_known {
+        *told = Some(now);
+        tracing::warn!(
+            late_ms = late.as_millis(),
+            "this process stood still for a while"
+        );
+    }
+    !is_known
+}
 
 /// What one loop knows of its absences.
 #[derive(Debug)]
@@ -47,10 +64,8 @@ impl Presence {
         let late = now.duration_since(self.seen).saturating_sub(planned);
         self.seen = now;
         if late > LATE {
-            tracing::warn!(
-                late_ms = late.as_millis(),
-                "this process stood still for a while"
-            );
+            let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+            tell(&mut told, now, late);
             self.missed += late;
         }
     }
@@ -89,5 +104,20 @@ mod tests {
         assert_eq!(presence.missed(), Some(Duration::from_secs(40)));
         presence.settled(Duration::from_secs(40));
         assert_eq!(presence.missed(), None);
+    }
+
+    #[test]
+    fn a_pause_that_two_loops_notice_is_told_once() {
+        let start = Instant::now() + Duration::from_secs(3600);
+        let at = |millis| start + Duration::from_millis(millis);
+        let late = Duration::from_secs(40);
+        let mut told = None;
+        assert!(tell(&mut told, at(0), late));
+        // The other loop sleeps longer, so it is less late.
+        assert!(!tell(&mut told, at(3000), late));
+        assert!(!tell(&mut told, at(4000), Duration::from_secs(5)));
+        // The next pause.
+        assert!(tell(&mut told, at(60_000), late));
+        assert!(!tell(&mut told, at(60_001), late));
     }
 }

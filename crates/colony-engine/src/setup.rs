@@ -50,7 +50,14 @@ impl fmt::Debug for AdminToken {
 
 /// Lower-case hex SHA-256 of a token: what is stored.
 pub fn hash_token(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
+    hash_parts(&[token.as_bytes()])
+}
+
+/// The same of a text in parts.
+pub fn hash_parts(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hex(&hash.finalize())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

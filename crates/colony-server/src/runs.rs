@@ -16,6 +16,7 @@ mod query;
 mod refusal;
 mod render;
 mod routes;
+mod scan;
 mod serve;
 mod settings;
 mod splice;

@@ -15,6 +15,7 @@ use crate::error::StoreError;
 use crate::execution::ReportDetails;
 use crate::lease::Lease;
 use crate::queue::QueuedTask;
+use crate::text::Text;
 use crate::tx::Tx;
 
 pub use load::{LoadedRuns, find_run, lock_runs};
@@ -137,13 +138,13 @@ pub struct Shown {
     /// The type under which it is claimed.
     pub kind: Option<String>,
     /// JSON.
-    pub input: Option<String>,
+    pub input: Option<Text>,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// JSON.
-    pub output: Option<Option<String>>,
+    pub output: Option<Option<Text>>,
     /// JSON.
-    pub error: Option<Option<String>>,
+    pub error: Option<Option<Text>>,
 }
 
 /// Completed tasks of a run that a later execution of the same request may reuse.

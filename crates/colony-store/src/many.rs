@@ -280,7 +280,7 @@ fn list<'p, K: ToParam>(
 /// A list as PostgreSQL takes it.
 fn any(number: usize, keys: &[Param<'_>]) -> String {
     let array = match keys.first() {
-        Some(Param::Text(_)) => "text",
+        Some(Param::Text(_) | Param::Shared(_)) => "text",
         Some(Param::Int(_)) => "bigint",
         _ => "uuid",
     };

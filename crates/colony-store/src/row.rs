@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::text::Text;
 use crate::value::Json;
 
 /// One stored value as the database gave it.
@@ -26,7 +27,7 @@ pub enum Cell {
     /// A floating-point number.
     Double(f64),
     /// Text.
-    Text(String),
+    Text(Text),
     /// Bytes of any length but 16.
     Bytes(Vec<u8>),
     /// An id, or any other 16 bytes.
@@ -87,19 +88,6 @@ impl Row {
     /// The raw values, in the order of the columns.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
-    }
-
-    /// The text of a column by position, taken out of the row: long texts are not copied.
-    ///
-    /// # Errors
-    ///
-    /// As [`Row::get`].
-    pub(crate) fn take_text(&mut self, index: usize) -> Result<Option<String>, StoreError> {
-        match self.cells.get_mut(index) {
-            Some(Cell::Text(text)) => Ok(Some(std::mem::take(text))),
-            // Says what is wrong.
-            _ => self.get(index),
-        }
     }
 
     /// An error that says that a column of this row makes no sense; for checks of domain types.
@@ -208,7 +196,8 @@ macro_rules! from_cell {
 
 from_cell! {
     &'r str, "text": Cell::Text(text) => text;
-    String, "text": Cell::Text(text) => text.clone();
+    String, "text": Cell::Text(text) => text.to_string();
+    Text, "text": Cell::Text(text) => text.clone();
     &'r [u8], "bytes": Cell::Bytes(bytes) => bytes, Cell::Id(id) => id.as_bytes();
     Vec<u8>, "bytes": Cell::Bytes(bytes) => bytes.clone(), Cell::Id(id) => id.as_bytes().to_vec();
     i64, "an integer": Cell::Int(int) => *int;

@@ -432,7 +432,8 @@ fn no_arrays(sql: &str) -> StoreError {
 fn check_params(sql: &str, params: &[Param<'_>]) -> Result<(), StoreError> {
     for (index, param) in params.iter().enumerate() {
         let problem = match param {
-            Param::Text(text) if text.as_bytes().contains(&0) => "text with the character NUL",
+            Param::Text(text) if has_nul(text) => "text with the character NUL",
+            Param::Shared(text) if has_nul(text) => "text with the character NUL",
             Param::Double(value) if value.is_nan() => "a double that is not a number",
             _ => continue,
         };
@@ -443,6 +444,10 @@ fn check_params(sql: &str, params: &[Param<'_>]) -> Result<(), StoreError> {
         });
     }
     Ok(())
+}
+
+fn has_nul(text: &str) -> bool {
+    text.as_bytes().contains(&0)
 }
 
 fn row_count(sql: &str, rows: usize) -> StoreError {

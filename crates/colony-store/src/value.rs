@@ -11,6 +11,8 @@ use colony_core::time::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::text::Text;
+
 /// One parameter of a statement, in a form that both databases take.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param<'a> {
@@ -20,6 +22,8 @@ pub enum Param<'a> {
     Id(Uuid),
     /// Text, JSON too. Must not hold the character NUL, which PostgreSQL cannot store.
     Text(Cow<'a, str>),
+    /// The same, shared: it is not copied to be kept.
+    Shared(Text),
     /// An integer, or a time in milliseconds since 1970.
     Int(i64),
     /// A truth value: 0 or 1 in SQLite.
@@ -35,6 +39,7 @@ impl Param<'_> {
     pub(crate) fn into_owned(self) -> Param<'static> {
         match self {
             Self::Text(text) => Param::Text(Cow::Owned(text.into_owned())),
+            Self::Shared(text) => Param::Shared(text),
             Self::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.into_owned())),
             Self::Null => Param::Null,
             Self::Id(id) => Param::Id(id),
@@ -44,12 +49,23 @@ impl Param<'_> {
         }
     }
 
+    /// About how many bytes it takes on its way.
+    pub(crate) fn size(&self) -> usize {
+        const REST: usize = 24;
+        match self {
+            Self::Text(text) => REST + text.len(),
+            Self::Shared(text) => REST + text.len(),
+            Self::Bytes(bytes) => REST + bytes.len(),
+            Self::Null | Self::Id(_) | Self::Int(_) | Self::Bool(_) | Self::Double(_) => REST,
+        }
+    }
+
     /// What kind of value this is, for messages; never the value, which may be a secret.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "NULL",
             Self::Id(_) => "an id",
-            Self::Text(_) => "text",
+            Self::Text(_) | Self::Shared(_) => "text",
             Self::Int(_) => "an integer",
             Self::Bool(_) => "a truth value",
             Self::Bytes(_) => "bytes",
@@ -110,6 +126,7 @@ impl ToParam for Param<'_> {
     fn to_param(&self) -> Param<'_> {
         match self {
             Self::Text(text) => Param::Text(Cow::Borrowed(text)),
+            Self::Shared(text) => Param::Shared(text.clone()),
             Self::Bytes(bytes) => Param::Bytes(Cow::Borrowed(bytes)),
             Self::Null => Param::Null,
             Self::Id(id) => Param::Id(*id),
@@ -158,6 +175,7 @@ macro_rules! to_param {
 
 to_param! {
     String: this => Param::Text(Cow::Borrowed(this));
+    Text: this => Param::Shared(this.clone());
     Cow<'_, str>: this => Param::Text(Cow::Borrowed(this));
     Vec<u8>: this => Param::Bytes(Cow::Borrowed(this));
     i64: this => Param::Int(*this);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use colony_core::id::{AttemptRef, RunId, TaskId};
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
-use colony_store::Tx;
 use colony_store::ledger::run;
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
+use colony_store::{Text, Tx};
 
 use super::error::{LedgerError, Missing};
 use super::lanes::Outs;
@@ -20,11 +20,11 @@ pub struct RunChange {
     /// The new status.
     pub status: Option<RunStatus>,
     /// JSON.
-    pub output: Option<Option<String>>,
+    pub output: Option<Option<Text>>,
     /// JSON.
-    pub error: Option<Option<String>>,
+    pub error: Option<Option<Text>>,
     /// A JSON object; replaces the old one.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
 }
 
 /// What a PATCH changes of a task. An inner `None` clears.
@@ -33,11 +33,11 @@ pub struct TaskChange {
     /// The new status.
     pub status: Option<TaskStatus>,
     /// JSON.
-    pub output: Option<Option<String>>,
+    pub output: Option<Option<Text>>,
     /// JSON.
-    pub error: Option<Option<String>>,
+    pub error: Option<Option<Text>>,
     /// A JSON object; replaces the old one.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// Id of the job in an external queue.
     pub queue_job_id: Option<String>,
     /// With a status that waits: how long it is kept from workers.

@@ -11,7 +11,7 @@ use colony_store::ledger::run::{self, Growth, RunOwner};
 use colony_store::ledger::task::{self, NewTask};
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
 use colony_store::timer::{self, Timer};
-use colony_store::{StoreError, Tx, queue};
+use colony_store::{StoreError, Text, Tx, queue};
 
 use super::error::{LedgerError, Missing};
 use super::lanes::Outs;
@@ -22,9 +22,9 @@ pub struct CreateRun {
     /// Owner.
     pub org_id: String,
     /// JSON.
-    pub input: String,
+    pub input: Text,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
 }
 
 impl CreateRun {
@@ -62,9 +62,9 @@ pub struct TaskSpec {
     /// What kind of work it is.
     pub kind: String,
     /// JSON.
-    pub input: String,
+    pub input: Text,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// How often it should be tried again.
     pub max_retries: i64,
     /// Lower is claimed first.

@@ -7,7 +7,7 @@ use colony_core::ledger::update_tags;
 use colony_core::time::Timestamp;
 use colony_store::ledger::data::{self, DataQuery, FoundData};
 use colony_store::ledger::{DataRow, run, task};
-use colony_store::{Page, Tx};
+use colony_store::{Page, Text, Tx};
 
 use super::error::{LedgerError, Missing};
 use super::lanes::Outs;
@@ -24,11 +24,11 @@ pub struct WriteData {
     /// Its name.
     pub key: String,
     /// JSON.
-    pub value: String,
+    pub value: Text,
     /// Stored as given.
     pub tags: Vec<String>,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
 }
 
 impl WriteData {

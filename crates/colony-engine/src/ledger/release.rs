@@ -184,7 +184,7 @@ fn expire(entry: &mut Entry, now: Timestamp) {
     } else {
         entry.set_status(TaskStatus::Failed, now);
         let error = json!({ "code": "LEASE_EXPIRED", "message": message });
-        entry.task.row.error = Some(error.to_string());
+        entry.task.row.error = Some(error.to_string().into());
         entry.wait(None);
     }
     entry.touch(now);

@@ -9,7 +9,7 @@ use colony_core::plan::TaskPlan;
 use colony_core::state::TaskStatus;
 use colony_core::text::control_in_name;
 use colony_core::time::Timestamp;
-use colony_store::job_run::Shown;
+use colony_store::job_run::{Shown, error_json};
 use colony_store::lease::{Holder, HolderKind, Lease};
 use colony_store::ledger::{TaskRow, Waiting};
 use colony_store::queue::QueuedTask;
@@ -351,7 +351,7 @@ fn as_shown(
     if let Some(record) = run.row.run.tasks.get(name) {
         row.status = TaskStatus::from(record.state);
         row.marks.retry_count = i64::from(record.retries);
-        row.error = colony_store::job_run::error_json(record.error.as_ref());
+        row.error = error_json(record.error.as_ref()).map(Into::into);
     }
     if let Some(task) = run.row.tasks.get(name) {
         row.marks.started_at = task.started_at;

@@ -81,7 +81,7 @@ fn task(run: &colony_engine::ledger::RunRow, kind: &str, delay: Option<Duration>
         kind: kind.to_owned(),
         delay,
         parent_task_id: None,
-        input: "1".to_owned(),
+        input: "1".into(),
         metadata: None,
         max_retries: 0,
         priority: 0,
@@ -122,7 +122,7 @@ async fn survives_a_jump(store: &TestStore, jump: i64) {
     let first = ant.order().await;
     let run = CreateRun {
         org_id: DEFAULT_ORGANIZATION.to_owned(),
-        input: "1".to_owned(),
+        input: "1".into(),
         metadata: None,
     };
     let run = ledger.create_run(run).await.unwrap();

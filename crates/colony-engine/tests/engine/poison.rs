@@ -161,7 +161,7 @@ fn task(run_id: RunId, kind: &str) -> TaskSpec {
         run_id,
         parent_task_id: None,
         kind: kind.to_owned(),
-        input: "{}".to_owned(),
+        input: "{}".into(),
         metadata: None,
         max_retries: 3,
         priority: 0,
@@ -431,7 +431,7 @@ tasks:
             let worker = Worker(Ledger::of_engine(&kit.engine));
             let org_id = colony_engine::DEFAULT_ORGANIZATION.to_owned();
             for keyed in [false, true] {
-                let run = CreateRun { org_id: org_id.clone(), input: "{}".to_owned(), metadata: None };
+                let run = CreateRun { org_id: org_id.clone(), input: "{}".into(), metadata: None };
                 let run_id: RunId = worker.0.create_run(run).await.unwrap().id;
                 let tasks = ["bad", "good"].map(|kind| task(run_id, kind)).to_vec();
                 let new = CreateTasks { org_id: org_id.clone(), tasks };
@@ -477,7 +477,7 @@ tasks:
             let kit = Kit::new(&store);
             let worker = Worker(Ledger::of_engine(&kit.engine));
             let org_id = colony_engine::DEFAULT_ORGANIZATION.to_owned();
-            let run = CreateRun { org_id: org_id.clone(), input: "{}".to_owned(), metadata: None };
+            let run = CreateRun { org_id: org_id.clone(), input: "{}".into(), metadata: None };
             let run_id: RunId = worker.0.create_run(run).await.unwrap().id;
             let tasks = ["bad", "good"].map(|kind| task(run_id, kind)).to_vec();
             let new = CreateTasks { org_id: org_id.clone(), tasks };

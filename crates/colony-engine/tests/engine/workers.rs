@@ -95,7 +95,7 @@ impl Worker {
             run_id: task.row.run_id,
             task_id: task.row.id,
             key: key.to_owned(),
-            value: value.to_string(),
+            value: value.to_string().into(),
             tags: Vec::new(),
             metadata: None,
         };
@@ -136,14 +136,14 @@ fn status(status: TaskStatus) -> TaskChange {
 
 fn completed(output: &Value) -> TaskChange {
     TaskChange {
-        output: Some(Some(output.to_string())),
+        output: Some(Some(output.to_string().into())),
         ..status(TaskStatus::Completed)
     }
 }
 
 fn failed(error: &Value) -> TaskChange {
     TaskChange {
-        error: Some(Some(error.to_string())),
+        error: Some(Some(error.to_string().into())),
         ..status(TaskStatus::Failed)
     }
 }
@@ -238,7 +238,7 @@ both_databases! {
             let refused = worker.ledger.change_tasks(vec![without]).await.unwrap().remove(0);
             assert!(matches!(refused, Err(LedgerError::OwnedByJob(_))), "{refused:?}");
             let progress = TaskChange {
-                metadata: Some(json!({ "progress": 50 }).to_string()),
+                metadata: Some(json!({ "progress": 50 }).to_string().into()),
                 ..status(TaskStatus::Running)
             };
             worker.report(&task, progress).await.unwrap();

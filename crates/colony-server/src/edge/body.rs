@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
-use bytes::BytesMut;
 use futures_util::StreamExt as _;
 
 use super::budget::{Exhausted, Share};
 use super::encoding;
+
+/// From this size on a body gets room for all of it.
+const MUCH: usize = 256 << 10;
 
 /// Bounds of one body.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +65,8 @@ pub(crate) async fn read(
             return Err(BodyError::NoRoom);
         }
     }
-    let collected = tokio::time::timeout(bounds.time, collect(share, body, bounds)).await;
+    let length = announced(headers).unwrap_or(bounds.bytes);
+    let collected = tokio::time::timeout(bounds.time, collect(share, body, length, bounds)).await;
     let sent = collected.unwrap_or(Err(BodyError::TooSlow))?;
     encoding::decode(share, headers, sent, bounds)
 }
@@ -73,9 +76,14 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-async fn collect(share: &mut Share, body: Body, bounds: Bounds) -> Result<Bytes, BodyError> {
+async fn collect(
+    share: &mut Share,
+    body: Body,
+    announced: usize,
+    bounds: Bounds,
+) -> Result<Bytes, BodyError> {
     let mut chunks = body.into_data_stream();
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| BodyError::Broken)?;
         let length = whole.len() + chunk.len();
@@ -83,7 +91,17 @@ async fn collect(share: &mut Share, body: Body, bounds: Bounds) -> Result<Bytes,
             return Err(BodyError::TooLarge);
         }
         share.grow_to(length.saturating_mul(bounds.expansion))?;
+        make_room(&mut whole, chunk.len(), announced);
         whole.extend_from_slice(&chunk);
     }
-    Ok(whole.freeze())
+    Ok(whole.into())
+}
+
+/// Makes room for more. Once much is there, for all that may come: what is not touched takes no
+/// memory, and each move to a larger place would take the old one for a while.
+pub(super) fn make_room(whole: &mut Vec<u8>, more: usize, most: usize) {
+    let length = whole.len() + more;
+    if length > MUCH && length > whole.capacity() {
+        whole.reserve_exact(most.max(length) - whole.len());
+    }
 }

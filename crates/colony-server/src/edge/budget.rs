@@ -3,8 +3,13 @@
 //! A call's share grows with what has arrived, so that one who announces much and sends little holds
 //! nothing. There is no waiting: who finds no room is told to come again.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
 
 /// Shares up to this may use all of the budget; larger ones leave a quarter of it to them, so that
 /// large bodies do not keep small calls out.
@@ -75,6 +80,52 @@ impl Share {
         self.taken += more;
         Ok(())
     }
+
+    /// Goes back but for what that answer needs, and the rest once the answer has gone out.
+    pub(crate) fn held_by(mut self, answer: Body) -> Body {
+        let length = answer.size_hint().exact().unwrap_or(0);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length <= SMALL || self.taken <= SMALL {
+            return answer;
+        }
+        self.shrink_to(length);
+        Body::new(Held {
+            answer,
+            _share: self,
+        })
+    }
+
+    fn shrink_to(&mut self, size: usize) {
+        let less = self.taken.saturating_sub(size);
+        self.taken -= less;
+        self.budget.taken.fetch_sub(less, Ordering::Relaxed);
+    }
+}
+
+/// An answer and its share.
+struct Held {
+    answer: Body,
+    _share: Share,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.answer).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
 }
 
 impl Drop for Share {
@@ -130,5 +181,22 @@ mod tests {
         huge.grow_to(100 * MIB).unwrap();
         huge.grow_to(200 * MIB).unwrap();
         assert!(!share(&budget).has_room_for(100 * MIB));
+    }
+
+    #[test]
+    fn a_share_lasts_as_long_as_a_large_answer() {
+        let budget = Arc::new(Budget::new(16 * MIB));
+        let taken = || budget.taken.load(Ordering::Relaxed);
+        let mut large = share(&budget);
+        large.grow_to(8 * MIB).unwrap();
+        let answer = large.held_by(Body::from(vec![b' '; 2 * MIB]));
+        assert_eq!(answer.size_hint().exact(), Some(2 << 20));
+        assert_eq!(taken(), 2 * MIB);
+        drop(answer);
+        assert_eq!(taken(), 0);
+        let mut large = share(&budget);
+        large.grow_to(8 * MIB).unwrap();
+        let _answer = large.held_by(Body::from("{}"));
+        assert_eq!(taken(), 0);
     }
 }

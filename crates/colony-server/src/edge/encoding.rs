@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 
-use super::body::{BodyError, Bounds};
+use super::body::{BodyError, Bounds, make_room};
 use super::budget::Share;
 
 /// How much is unpacked at a time, each time after asking for its memory.
@@ -40,6 +40,7 @@ pub(super) fn decode(
     loop {
         let before = whole.len();
         share.grow_to((sent.len() + before + STEP).saturating_mul(bounds.expansion))?;
+        make_room(&mut whole, STEP, bounds.bytes + STEP);
         let mut step = unpacker.by_ref().take(STEP as u64);
         step.read_to_end(&mut whole)
             .map_err(|_| BodyError::Packing)?;

@@ -14,10 +14,13 @@ use crate::edge::budget::Share;
 /// The largest body.
 const BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// How much memory each byte of it is expected to take.
+/// How much memory each byte of it takes at most, as `memory.rs` of the command line's tests measures:
+/// what was sent and the text to store, which may have to be sorted; then that text (with an answer
+/// that is to be kept: two) and two copies of one on the way into the database. The answer shares it.
+/// The pages that SQLite keeps, 16 MB in all, come on top once.
 const EXPANSION: usize = 4;
 
-/// Bodies up to this are parsed where they arrive.
+/// Bodies up to this are worked on where they arrive.
 const LARGE: usize = 256 << 10;
 
 /// The deepest nesting of arrays and objects.
@@ -25,7 +28,7 @@ const DEPTH_MAX: usize = 512;
 
 /// A parsed body.
 pub(super) struct Parsed {
-    /// As it was sent, for the hash of a request.
+    /// As it was sent, for the hash of a request. What was parsed shares it.
     pub(super) raw: Bytes,
     /// An object, or an array, which is refused later.
     pub(super) document: Document,
@@ -44,16 +47,21 @@ pub(super) async fn read(
         expansion: EXPANSION,
     };
     let raw = body::read(share, headers, body, bounds).await?;
-    let is_json = is_json(headers);
-    let document = if raw.len() > LARGE {
-        let raw = raw.clone();
-        // It would keep a thread from everybody else's calls.
-        let parsed = tokio::task::spawn_blocking(move || parse(is_json, &raw)).await;
-        parsed.map_err(|_| Refusal::Internal)??
-    } else {
-        parse(is_json, &raw)?
-    };
+    let (is_json, sent) = (is_json(headers), raw.clone());
+    let document = aside(raw.len(), move || parse(is_json, &sent)).await??;
     Ok(Parsed { raw, document })
+}
+
+/// Works on a body of that size: a large one would keep a thread from everybody else's calls.
+pub(super) async fn aside<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if size <= LARGE {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Refusal::Internal)
 }
 
 impl From<BodyError> for Refusal {
@@ -69,15 +77,16 @@ impl From<BodyError> for Refusal {
     }
 }
 
-fn parse(is_json: bool, raw: &[u8]) -> Result<Document, Refusal> {
-    let text = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
+fn parse(is_json: bool, raw: &Bytes) -> Result<Document, Refusal> {
+    let marked = raw.starts_with(b"\xEF\xBB\xBF");
+    let text = if marked { raw.slice(3..) } else { raw.clone() };
     if raw.is_empty() {
         return Ok(Document::Object(Members::new()));
     }
-    if !is_json || nesting(text) > DEPTH_MAX {
+    if !is_json || nesting(&text) > DEPTH_MAX {
         return Err(Refusal::MalformedJson);
     }
-    match json::read(text) {
+    match json::read(&text) {
         Some(document @ (Document::Object(_) | Document::Other("array"))) => Ok(document),
         Some(Document::Other(_)) | None => Err(Refusal::MalformedJson),
     }
@@ -143,6 +152,7 @@ mod tests {
 
     #[test]
     fn bodies_that_are_read_and_bodies_that_are_not() {
+        let parse = |text: &str| parse(true, &Bytes::copy_from_slice(text.as_bytes()));
         for (text, fine) in [
             ("", true),
             ("{}", true),
@@ -156,12 +166,12 @@ mod tests {
             (r#"{"a":"\ud800"}"#, false),
             (r#"{"a":"\u0000"}"#, true),
         ] {
-            assert_eq!(parse(true, text.as_bytes()).is_ok(), fine, "{text}");
+            assert_eq!(parse(text).is_ok(), fine, "{text}");
         }
         let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        assert!(parse(true, deep(500).as_bytes()).is_ok());
-        assert!(parse(true, deep(512).as_bytes()).is_err());
-        assert!(parse(true, deep(5_000_000).as_bytes()).is_err());
+        assert!(parse(&deep(500)).is_ok());
+        assert!(parse(&deep(512)).is_err());
+        assert!(parse(&deep(5_000_000)).is_err());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Checking the members of bodies (`foreman-api` 5.3). All problems are found at once.
 
+use colony_store::Text;
 use serde_json::{Value, json};
 
-use super::json::{Document, Json, MEMBERS_MAX, Members, count_items, each_item, members};
+use super::json::{Document, Json, MEMBERS_MAX, Members};
 use super::refusal::Refusal;
 
 /// The most problems that are told of one body.
@@ -155,51 +156,46 @@ impl Fields {
     }
 
     /// Any JSON, as text. Must be there.
-    pub(super) fn json(&mut self, name: &str) -> String {
+    pub(super) fn json(&mut self, name: &str) -> Text {
         match self.map.remove(name) {
-            Some(value) => value.into_text(),
+            Some(value) => value.to_text(),
             None => {
                 self.wrong(name, "any", "undefined");
-                String::new()
+                Text::default()
             }
         }
     }
 
     /// Any JSON, as text; an inner `None` for null, which clears.
-    pub(super) fn clearable(&mut self, name: &str) -> Option<Option<String>> {
-        self.map.remove(name).map(|value| match value {
-            Json::Scalar(Value::Null) => None,
-            value => Some(value.into_text()),
-        })
+    pub(super) fn clearable(&mut self, name: &str) -> Option<Option<Text>> {
+        let value = self.map.remove(name)?;
+        Some((!value.is_null()).then(|| value.to_text()))
     }
 
     /// An object, as text.
-    pub(super) fn object(&mut self, name: &str) -> Option<String> {
-        match self.map.remove(name)? {
-            Json::Object(text) => Some(text),
-            other => {
-                self.wrong(name, "object", other.type_name());
-                None
-            }
+    pub(super) fn object(&mut self, name: &str) -> Option<Text> {
+        Some(self.taken(name, "object", "object")?.to_text())
+    }
+
+    /// A member of that type; `expected` says so in the problem of another one.
+    fn taken(&mut self, name: &str, kind: &str, expected: &str) -> Option<Json> {
+        let value = self.map.remove(name)?;
+        if value.type_name() == kind {
+            return Some(value);
         }
+        self.wrong(name, expected, value.type_name());
+        None
     }
 
     /// A text that may be absent.
     pub(super) fn text(&mut self, name: &str, length: Length) -> Option<String> {
-        match self.map.remove(name)? {
-            Json::Scalar(Value::String(text)) => {
-                match check_length(&self.path(name), &text, length) {
-                    Some(problem) => {
-                        self.note(problem);
-                        None
-                    }
-                    None => Some(text),
-                }
-            }
-            other => {
-                self.wrong(name, "string", other.type_name());
+        let text = self.taken(name, "string", "string")?.text()?;
+        match check_length(&self.path(name), &text, length) {
+            Some(problem) => {
+                self.note(problem);
                 None
             }
+            None => Some(text),
         }
     }
 
@@ -213,17 +209,12 @@ impl Fields {
 
     /// A UUID that may be absent, with the text as given.
     pub(super) fn uuid<T: std::str::FromStr>(&mut self, name: &str) -> Option<(T, String)> {
-        match self.map.remove(name)? {
-            Json::Scalar(Value::String(text)) => match text.parse() {
-                Ok(id) => Some((id, text)),
-                Err(_) => {
-                    let problem = not_a_uuid(&self.path(name));
-                    self.note(problem);
-                    None
-                }
-            },
-            other => {
-                self.wrong(name, "string", other.type_name());
+        let text = self.taken(name, "string", "string")?.text()?;
+        match text.parse() {
+            Ok(id) => Some((id, text)),
+            Err(_) => {
+                let problem = not_a_uuid(&self.path(name));
+                self.note(problem);
                 None
             }
         }
@@ -242,17 +233,12 @@ impl Fields {
 
     /// One of the words of an enumeration.
     pub(super) fn word<T: std::str::FromStr>(&mut self, name: &str, options: &[&str]) -> Option<T> {
-        match self.map.remove(name)? {
-            Json::Scalar(Value::String(word)) => match word.parse() {
-                Ok(value) => Some(value),
-                Err(_) => {
-                    let problem = wrong_word(&self.path(name), options, &word);
-                    self.note(problem);
-                    None
-                }
-            },
-            other => {
-                self.wrong(name, &alternatives(options), other.type_name());
+        let word = self.taken(name, "string", &alternatives(options))?.text()?;
+        match word.parse() {
+            Ok(value) => Some(value),
+            Err(_) => {
+                let problem = wrong_word(&self.path(name), options, &word);
+                self.note(problem);
                 None
             }
         }
@@ -272,21 +258,14 @@ impl Fields {
 
     /// An integer of any size; absurd ones become the nearest that can be held.
     pub(super) fn any_integer(&mut self, name: &str) -> Option<i64> {
-        match self.map.remove(name)? {
-            Json::Scalar(Value::Number(number)) => {
-                let whole = number.as_f64().filter(|value| value.fract() == 0.0);
-                match (number.as_i64(), whole) {
-                    (Some(value), _) => Some(value),
-                    // Saturates at the bounds.
-                    (None, Some(value)) => Some(value as i64),
-                    (None, None) => {
-                        self.wrong(name, "integer", "float");
-                        None
-                    }
-                }
-            }
-            other => {
-                self.wrong(name, "number", other.type_name());
+        let number = self.taken(name, "number", "number")?.number()?;
+        let whole = number.as_f64().filter(|value| value.fract() == 0.0);
+        match (number.as_i64(), whole) {
+            (Some(value), _) => Some(value),
+            // Saturates at the bounds.
+            (None, Some(value)) => Some(value as i64),
+            (None, None) => {
+                self.wrong(name, "integer", "float");
                 None
             }
         }
@@ -294,23 +273,23 @@ impl Fields {
 
     /// An array of texts, no more than `maximum`.
     pub(super) fn texts(&mut self, name: &str, maximum: usize) -> Option<Vec<String>> {
-        let array = self.array(name)?;
+        let array = self.taken(name, "array", "array")?;
         // Before any of them is kept.
-        let count = count_items(&array);
+        let count = array.count_items();
         self.check_count(name, count, Length(0, maximum));
         if count > maximum {
             return None;
         }
         let mut texts = Vec::with_capacity(count);
-        each_item(&array, |index, item| match item {
-            Json::Scalar(Value::String(text)) if text.contains('\0') => {
+        array.each_item(|index, item| match item.text() {
+            Some(text) if text.contains('\0') => {
                 let path = self.item_path(name, index);
                 self.note(holds_nul(&path));
             }
-            Json::Scalar(Value::String(text)) => texts.push(text),
-            other => {
+            Some(text) => texts.push(text),
+            None => {
                 let path = self.item_path(name, index);
-                self.note(wrong_type(&path, "string", other.type_name()));
+                self.note(wrong_type(&path, "string", item.type_name()));
             }
         });
         Some(texts)
@@ -350,24 +329,24 @@ impl Fields {
             self.wrong(name, "array", "undefined");
             return Vec::new();
         }
-        let Some(array) = self.array(name) else {
+        let Some(array) = self.taken(name, "array", "array") else {
             return Vec::new();
         };
-        let count = count_items(&array);
+        let count = array.count_items();
         self.check_count(name, count, length);
         if count > length.1 {
             return Vec::new();
         }
         let mut result = Vec::with_capacity(count);
-        each_item(&array, |index, item| {
+        array.each_item(|index, item| {
             let path = self.item_path(name, index);
-            match item {
-                Json::Object(text) => {
-                    let mut fields = Self::at(members(&text), path);
+            match item.members() {
+                Some(members) => {
+                    let mut fields = Self::at(members, path);
                     result.push(check(&mut fields));
                     (fields.problems.into_iter()).for_each(|problem| self.note(problem));
                 }
-                other => self.note(wrong_type(&path, "object", other.type_name())),
+                None => self.note(wrong_type(&path, "object", item.type_name())),
             }
         });
         result
@@ -377,16 +356,6 @@ impl Fields {
         let mut path = self.path(name);
         path.push(Value::from(index));
         path
-    }
-
-    fn array(&mut self, name: &str) -> Option<String> {
-        match self.map.remove(name)? {
-            Json::Array(text) => Some(text),
-            other => {
-                self.wrong(name, "array", other.type_name());
-                None
-            }
-        }
     }
 
     fn check_count(&mut self, name: &str, count: usize, Length(minimum, maximum): Length) {

@@ -10,16 +10,17 @@ mod task;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
+use bytes::Bytes;
 use colony_core::id::TokenId;
 use colony_engine::ledger::LedgerError;
 use serde::Serialize;
 
-use super::body::Parsed;
+use super::body::{self, Parsed};
 use super::check::Fields;
 use super::json::{Document, Members};
 use super::query::Query;
 use super::refusal::{Refusal, answer};
-use super::render::{View, text};
+use super::render::{View, spliced};
 use super::routes::Endpoint;
 use super::state::RunsState;
 
@@ -39,17 +40,38 @@ pub(super) struct Call {
     pub(super) path: String,
     /// The headers.
     pub(super) headers: HeaderMap,
-    /// The body, where there is one.
+    /// The body, where there is one that was not looked into.
     pub(super) body: Option<Parsed>,
+    /// The hash of path and body, for a request with a key, once the body was looked into.
+    pub(super) request_sha256: Option<String>,
 }
 
 impl Call {
-    /// The members of the body.
-    fn fields(&mut self) -> Result<Fields, Refusal> {
-        let nothing = || Document::Object(Members::new());
-        let body = self.body.as_mut();
-        let document = body.map(|body| std::mem::replace(&mut body.document, nothing()));
-        Fields::new(document.unwrap_or_else(nothing))
+    /// Looks into the body, which is gone then. Refuses when it breaks rules.
+    async fn look<T: Send + 'static>(
+        &mut self,
+        look: impl FnOnce(&mut Fields) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let hashed = self.headers.contains_key(once::HEADER);
+        let path = hashed.then(|| self.path.clone());
+        let body = self.body.take();
+        let size = body.as_ref().map_or(0, |body| body.raw.len());
+        let work = move || {
+            let (raw, document) = match body {
+                Some(body) => (body.raw, body.document),
+                None => (Bytes::new(), Document::Object(Members::new())),
+            };
+            let hash = path.map(|path| once::request_hash(&path, &raw));
+            // The members go on sharing it.
+            drop(raw);
+            let mut fields = Fields::new(document)?;
+            let found = look(&mut fields);
+            fields.finish()?;
+            Ok::<_, Refusal>((found, hash))
+        };
+        let (found, hash) = body::aside(size, work).await??;
+        self.request_sha256 = hash;
+        Ok(found)
     }
 
     /// A part of the path, as given.
@@ -86,7 +108,7 @@ type Answer = Result<Response<Body>, Refusal>;
 
 /// 200 with a value.
 fn ok(value: &impl Serialize) -> Response<Body> {
-    answer(StatusCode::OK, text(value))
+    answer(StatusCode::OK, spliced(value))
 }
 
 /// Answers a call.

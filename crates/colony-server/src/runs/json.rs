@@ -1,27 +1,24 @@
 //! JSON of callers, read without a tree: what an endpoint does not look into stays text.
 //!
-//! A tree of small values takes many times the memory of its text. So only the level that is looked at
-//! becomes values; arrays and objects on it are written again as they will be stored: without white
-//! space, members sorted by name, the last one of a name.
+//! A tree of small values takes many times the memory of its text. So a body is checked once as a
+//! whole; then members and items are parts of it, found where they begin and end. A part becomes a
+//! value only where an endpoint looks into it, and a text of its own only to be stored: without
+//! white space, members sorted by name, the last one of a name.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 
+use bytes::Bytes;
+use colony_store::Text;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::Number;
 
-/// A value, of which only the outermost level is known.
+use super::scan::Scan;
+
+/// A value: a part of a body, shared with it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
-    /// Null, a boolean, a number or a text.
-    Scalar(Value),
-    /// The text of an array.
-    Array(String),
-    /// The text of an object.
-    Object(String),
-}
+pub(super) struct Json(Bytes);
 
 /// The most members that are kept of an object which is looked into; one more shows that there were more.
 pub(super) const MEMBERS_MAX: usize = 1000;
@@ -40,48 +37,95 @@ pub(super) enum Document {
 impl Json {
     /// What JSON calls the type of the value.
     pub(super) fn type_name(&self) -> &'static str {
-        match self {
-            Self::Scalar(Value::Null) => "null",
-            Self::Scalar(Value::Bool(_)) => "boolean",
-            Self::Scalar(Value::Number(_)) => "number",
-            Self::Scalar(_) => "string",
-            Self::Array(_) => "array",
-            Self::Object(_) => "object",
+        match self.0.first() {
+            Some(b'n') => "null",
+            Some(b't' | b'f') => "boolean",
+            Some(b'"') => "string",
+            Some(b'[') => "array",
+            Some(b'{') => "object",
+            Some(_) | None => "number",
         }
     }
 
-    /// The text to store.
-    pub(super) fn into_text(self) -> String {
-        match self {
-            Self::Scalar(value) => value.to_string(),
-            Self::Array(text) | Self::Object(text) => text,
+    pub(super) fn is_null(&self) -> bool {
+        self.type_name() == "null"
+    }
+
+    /// The value, if it is a text.
+    pub(super) fn text(&self) -> Option<String> {
+        match self.type_name() {
+            "string" => serde_json::from_slice(&self.0).ok(),
+            _ => None,
         }
+    }
+
+    /// The value, if it is a number.
+    pub(super) fn number(&self) -> Option<Number> {
+        match self.type_name() {
+            "number" => serde_json::from_slice(&self.0).ok(),
+            _ => None,
+        }
+    }
+
+    /// The members, if it is an object.
+    pub(super) fn members(&self) -> Option<Members> {
+        (self.type_name() == "object").then(|| members(&self.0))
+    }
+
+    /// The text to store.
+    pub(super) fn to_text(&self) -> Text {
+        // The same or less than what was sent, but for some numbers.
+        let mut text = Vec::with_capacity(self.0.len());
+        let written = seeded(&self.0, Writing(&mut text));
+        written.expect("a part of a body that was checked is JSON");
+        let text = String::from_utf8(text).expect("serde_json writes UTF-8");
+        text.into()
+    }
+
+    /// Hands out the items of an array one after the other.
+    pub(super) fn each_item(&self, mut take: impl FnMut(usize, Self)) {
+        let mut scan = Scan::new(&self.0);
+        let mut index = 0;
+        scan.each(|scan| {
+            take(index, Self(self.0.slice(scan.value())));
+            index += 1;
+        });
+    }
+
+    /// How many items an array has.
+    pub(super) fn count_items(&self) -> usize {
+        let mut count = 0;
+        Scan::new(&self.0).each(|scan| {
+            scan.value();
+            count += 1;
+        });
+        count
     }
 }
 
 /// Reads a body. None when it is not JSON. Its depth has to be checked before.
-pub(super) fn read(text: &[u8]) -> Option<Document> {
-    seeded(text, Whole)
+pub(super) fn read(text: &Bytes) -> Option<Document> {
+    seeded(text, Checking)?;
+    let mut scan = Scan::new(text);
+    let whole = Json(text.slice(scan.value()));
+    Some(match whole.members() {
+        Some(members) => Document::Object(members),
+        None => Document::Other(whole.type_name()),
+    })
 }
 
-/// The members of an object's text.
-pub(super) fn members(object: &str) -> Members {
-    match read(object.as_bytes()) {
-        Some(Document::Object(members)) => members,
-        _ => Members::new(),
-    }
-}
-
-/// Hands out the items of an array's text one after the other.
-pub(super) fn each_item(array: &str, take: impl FnMut(usize, Json)) {
-    seeded(array.as_bytes(), Items(take));
-}
-
-/// How many items an array's text has.
-pub(super) fn count_items(array: &str) -> usize {
-    let mut count = 0;
-    each_item(array, |index, _| count = index + 1);
-    count
+/// The members of an object that was checked.
+fn members(object: &Bytes) -> Members {
+    let mut members = Members::new();
+    Scan::new(object).each(|scan| {
+        let name = scan.value();
+        let name: String = serde_json::from_slice(&object[name]).unwrap_or_default();
+        let value = scan.member();
+        if members.len() <= MEMBERS_MAX || members.contains_key(&name) {
+            members.insert(name, Json(object.slice(value)));
+        }
+    });
+    members
 }
 
 fn seeded<'de, S: DeserializeSeed<'de>>(text: &'de [u8], seed: S) -> Option<S::Value> {
@@ -127,98 +171,38 @@ macro_rules! scalars {
     };
 }
 
-/// Reads a [`Document`].
-struct Whole;
-
-impl<'de> DeserializeSeed<'de> for Whole {
-    type Value = Document;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, parser: D) -> Result<Document, D::Error> {
-        parser.deserialize_any(self)
-    }
+/// That is all there is to a scalar.
+fn seen<E: Error>(_scalar: impl Sized) -> Result<(), E> {
+    Ok(())
 }
 
-impl<'de> Visitor<'de> for Whole {
-    type Value = Document;
+/// Reads any value and keeps nothing of it.
+struct Checking;
 
-    scalars!(self, value => Ok(Document::Other(Json::Scalar(value.into()).type_name())));
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document, A::Error> {
-        while items.next_element_seed(Level)?.is_some() {}
-        Ok(Document::Other("array"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let mut members = Members::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Level)?;
-            if members.len() <= MEMBERS_MAX || members.contains_key(&name) {
-                members.insert(name, value);
-            }
-        }
-        Ok(Document::Object(members))
-    }
-}
-
-/// Reads the items of an array.
-struct Items<F>(F);
-
-impl<'de, F: FnMut(usize, Json)> DeserializeSeed<'de> for Items<F> {
+impl<'de> DeserializeSeed<'de> for Checking {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, parser: D) -> Result<(), D::Error> {
-        parser.deserialize_seq(self)
-    }
-}
-
-impl<'de, F: FnMut(usize, Json)> Visitor<'de> for Items<F> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        let mut index = 0;
-        while let Some(item) = items.next_element_seed(Level)? {
-            (self.0)(index, item);
-            index += 1;
-        }
-        Ok(())
-    }
-}
-
-/// Reads a [`Json`].
-struct Level;
-
-impl<'de> DeserializeSeed<'de> for Level {
-    type Value = Json;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, parser: D) -> Result<Json, D::Error> {
         parser.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Level {
-    type Value = Json;
+impl<'de> Visitor<'de> for Checking {
+    type Value = ();
 
-    scalars!(self, value => Ok(Json::Scalar(value.into())));
+    scalars!(self, value => seen(value));
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Json, A::Error> {
-        let mut text = Vec::new();
-        Writing(&mut text).visit_seq(items)?;
-        Ok(Json::Array(utf8(text)))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Json, A::Error> {
-        let mut text = Vec::new();
-        Writing(&mut text).visit_map(members)?;
-        Ok(Json::Object(utf8(text)))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(Self)?.is_some() {
+            map.next_value_seed(Self)?;
+        }
+        Ok(())
     }
-}
-
-fn utf8(text: Vec<u8>) -> String {
-    String::from_utf8(text).expect("serde_json writes UTF-8")
 }
 
 /// Writes what it reads.
@@ -252,19 +236,22 @@ impl<'de> Visitor<'de> for Writing<'_> {
         let text = self.0;
         text.push(b'{');
         let start = text.len();
-        let mut spans = Vec::new();
+        let (mut count, mut is_sorted, mut last) = (0, true, start..start);
         loop {
             let begin = text.len();
             if map.next_key_seed(Writing(text))?.is_none() {
                 break;
             }
             let name = begin..text.len();
+            is_sorted &= count == 0 || by_name(&text[last], &text[name.clone()]) == Ordering::Less;
+            (last, count) = (name, count + 1);
             text.push(b':');
             map.next_value_seed(Writing(text))?;
             text.push(b',');
-            spans.push(Span::new(name, text.len()));
         }
-        sort(text, start, &mut spans);
+        if !is_sorted {
+            sort(text, start, count);
+        }
         end(text, start, b'}');
         Ok(())
     }
@@ -278,52 +265,33 @@ fn end(text: &mut Vec<u8>, start: usize, close: u8) {
     }
 }
 
-/// Where a member of an object is. Bodies are far smaller than 4 GiB.
-struct Span {
-    begin: u32,
-    name_end: u32,
-    end: u32,
-}
-
-impl Span {
-    fn new(name: Range<usize>, end: usize) -> Self {
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            begin: place(name.start),
-            name_end: place(name.end),
-            end: place(end),
-        }
-    }
-
-    fn name<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        &text[self.begin as usize..self.name_end as usize]
-    }
-
-    fn whole<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        &text[self.begin as usize..self.end as usize]
-    }
-}
-
 /// Brings the members of an object that begins at `start` into order, the last of each name.
-fn sort(text: &mut Vec<u8>, start: usize, spans: &mut [Span]) {
-    let is_sorted = spans.windows(2).all(|pair| {
-        let order = by_name(pair[0].name(text), pair[1].name(text));
-        order == Ordering::Less
+fn sort(text: &mut Vec<u8>, start: usize, count: usize) {
+    let written = &text[start..];
+    let mut begins: Vec<u32> = Vec::with_capacity(count);
+    Scan::new(written).members(|scan| {
+        // Bodies are far smaller than 4 GiB.
+        begins.push(u32::try_from(scan.at()).unwrap_or(u32::MAX));
+        scan.value();
+        scan.member();
     });
-    if is_sorted {
-        return;
-    }
+    let at = |begin: u32| Scan::at_place(written, begin as usize);
+    let name = |begin: u32| &written[at(begin).value()];
     // Stable: of members with the same name, later ones come later.
-    spans.sort_by(|a, b| by_name(a.name(text), b.name(text)));
-    let mut sorted = Vec::with_capacity(text.len() - start);
-    for (index, span) in spans.iter().enumerate() {
-        let next = spans.get(index + 1);
-        if next.is_none_or(|next| next.name(text) != span.name(text)) {
-            sorted.extend_from_slice(span.whole(text));
+    begins.sort_by(|a, b| by_name(name(*a), name(*b)));
+    let mut sorted = Vec::with_capacity(written.len());
+    for (index, begin) in begins.iter().enumerate() {
+        let next = begins.get(index + 1);
+        if next.is_none_or(|next| name(*next) != name(*begin)) {
+            let mut scan = at(*begin);
+            scan.value();
+            let end = scan.member().end;
+            sorted.extend_from_slice(&written[*begin as usize..end]);
+            sorted.push(b',');
         }
     }
     text.truncate(start);
-    text.append(&mut sorted);
+    text.extend_from_slice(&sorted);
 }
 
 /// Names by their characters; they are written as JSON.
@@ -339,16 +307,27 @@ fn by_name(a: &[u8], b: &[u8]) -> Ordering {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
 
     /// What is stored is what a tree of values would be written as.
     fn check(text: &str) {
         let value: Value = serde_json::from_str(text).unwrap();
-        let array = format!("[{text}]");
+        let body = Bytes::from(format!(
+            "\n{{ \"x\":1, \"a\" : [ {text} ,{text}], \"b\":{text} }} "
+        ));
+        let Some(Document::Object(members)) = read(&body) else {
+            panic!("{text}");
+        };
+        assert_eq!(*members["b"].to_text(), *value.to_string(), "{text}");
         let mut items = Vec::new();
-        each_item(&array, |_, item| items.push(item.into_text()));
-        assert_eq!(items, [value.to_string()], "{text}");
+        members["a"].each_item(|index, item| items.push((index, item.to_text().to_string())));
+        assert_eq!(
+            items,
+            [(0, value.to_string()), (1, value.to_string())],
+            "{text}"
+        );
     }
 
     #[test]
@@ -380,9 +359,12 @@ mod tests {
             r#"["\ud800"]"#,
             "1e400",
         ] {
-            assert!(read(text.as_bytes()).is_none(), "{text}");
+            assert!(
+                read(&Bytes::from_static(text.as_bytes())).is_none(),
+                "{text}"
+            );
         }
-        let kind = |text: &str| match read(text.as_bytes()) {
+        let kind = |text: &'static str| match read(&Bytes::from_static(text.as_bytes())) {
             Some(Document::Other(kind)) => kind,
             _ => "object",
         };
@@ -391,11 +373,11 @@ mod tests {
             kinds,
             ["array", "number", "string", "null", "boolean", "object"]
         );
-        assert_eq!(count_items(r#"[1,[2,3],{"a":4}]"#), 3);
-        assert_eq!(
-            members(r#"{"a":[1 ,2]}"#)["a"],
-            Json::Array("[1,2]".to_owned())
-        );
+        let part = |text: &'static str| Json(Bytes::from_static(text.as_bytes()));
+        assert_eq!(part(r#"[1,[2,3],{"a":"]"}]"#).count_items(), 3);
+        assert_eq!(part("[ ]").count_items(), 0);
+        let members = part(r#"{"a":[1 ,2]}"#).members().unwrap();
+        assert_eq!(members["a"], part("[1 ,2]"));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

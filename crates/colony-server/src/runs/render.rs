@@ -10,8 +10,8 @@ use colony_engine::ledger::{DataRow, FoundData, Page, RunRow, TaskRow};
 use super::settings::{
     DataTotal, DialectSetting, ListEnvelope, RunsApiSettings, TimestampsSetting,
 };
-use super::splice::Raw;
-pub(super) use super::splice::text;
+use super::splice::{Raw, Spliced};
+pub(super) use super::splice::{spliced, text};
 
 /// How answers look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,8 +136,8 @@ impl View {
         }
     }
 
-    /// The text of a page of run data (9.5).
-    pub(super) fn data_page(self, page: &Page<FoundData>, (limit, offset): (u64, u64)) -> String {
+    /// A page of run data (9.5).
+    pub(super) fn data_page(self, page: &Page<FoundData>, (limit, offset): (u64, u64)) -> Spliced {
         let total = match self.data_total {
             DataTotal::Matching => page.total,
             DataTotal::Page => page.rows.len() as u64,

@@ -131,7 +131,9 @@ async fn answer_caller(
         headers: head.headers,
     };
     let answered = dispatch(state, target, parsed, caller).await;
-    Ok(answered.unwrap_or_else(Refusal::response))
+    let answer = answered.unwrap_or_else(Refusal::response);
+    // The answer shares what was sent until it has gone out.
+    Ok(answer.map(|body| share.held_by(body)))
 }
 
 /// What a request is aimed at.
@@ -164,6 +166,7 @@ async fn dispatch(
         path: target.path,
         headers: target.headers,
         body: parsed,
+        request_sha256: None,
     };
     handle::call(state, route.endpoint, call).await
 }

@@ -12,6 +12,7 @@ mod http;
 mod kit;
 mod lists;
 mod logs;
+mod packed;
 mod requests;
 mod restarts;
 mod routes;

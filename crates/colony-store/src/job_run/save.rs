@@ -272,7 +272,7 @@ struct TaskWrite<'a> {
     record: &'a TaskRun,
 }
 
-impl TaskWrite<'_> {
+impl<'a> TaskWrite<'a> {
     fn is_new(&self) -> bool {
         self.run.row_before(self.name).is_none()
     }
@@ -289,13 +289,16 @@ impl TaskWrite<'_> {
     }
 
     /// As the Runs API shows it; what a worker said of it wins.
-    fn error(&self) -> Option<String> {
-        let said = self
+    fn error(&self) -> Param<'a> {
+        match self
             .row
             .shown
             .as_ref()
-            .and_then(|shown| shown.error.clone());
-        said.unwrap_or_else(|| error_json(self.record.error.as_ref()))
+            .and_then(|shown| shown.error.as_ref())
+        {
+            Some(said) => Param::from(said),
+            None => text(error_json(self.record.error.as_ref())),
+        }
     }
 
     fn waiting(&self) -> Option<&'static str> {
@@ -420,7 +423,7 @@ pub(crate) fn update_tasks(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), S
             &row.started_at,
             &row.ended_at,
             Param::from(&task.duration_ms()).into_owned(),
-            text(task.error()),
+            task.error(),
             Param::from(&task.waiting()).into_owned(),
             &row.queue_key,
             &record.state,
@@ -491,7 +494,7 @@ fn set_shown(tx: &mut Tx<'_>, writes: &[RunWrite]) -> Result<(), StoreError> {
             &shown.input,
             &shown.metadata,
             Param::Bool(shown.output.is_some()),
-            text(shown.output.clone().flatten()),
+            shown.output.as_ref().map_or(Param::Null, Param::from),
         ]
     })
 }

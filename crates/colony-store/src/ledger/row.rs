@@ -9,6 +9,7 @@ use colony_core::time::Timestamp;
 use crate::error::StoreError;
 use crate::queue::QueuedTask;
 use crate::row::Row;
+use crate::text::Text;
 use crate::value::{Json, Param};
 
 /// A run (`foreman-api` 6.1).
@@ -21,13 +22,13 @@ pub struct RunRow {
     /// Where it is.
     pub status: RunStatus,
     /// JSON.
-    pub input: String,
+    pub input: Text,
     /// JSON.
-    pub output: Option<String>,
+    pub output: Option<Text>,
     /// JSON.
-    pub error: Option<String>,
+    pub error: Option<Text>,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// Tasks ever created in it.
     pub total_tasks: i64,
     /// Tasks that completed.
@@ -95,13 +96,13 @@ pub struct TaskRow {
     /// Where it is.
     pub status: TaskStatus,
     /// JSON.
-    pub input: String,
+    pub input: Text,
     /// JSON.
-    pub output: Option<String>,
+    pub output: Option<Text>,
     /// JSON.
-    pub error: Option<String>,
+    pub error: Option<Text>,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// How often it should be tried again.
     pub max_retries: i64,
     /// Id of the job in an external queue.
@@ -215,11 +216,11 @@ pub struct DataRow {
     /// Its name.
     pub key: String,
     /// JSON.
-    pub value: String,
+    pub value: Text,
     /// In the order in which they were given.
     pub tags: Vec<String>,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// When it was written.
     pub created_at: Timestamp,
     /// Last change of its tags.

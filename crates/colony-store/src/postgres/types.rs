@@ -19,6 +19,9 @@ impl ToSql for Param<'_> {
             (Self::Text(text), &(Type::TEXT | Type::VARCHAR | Type::NAME)) => {
                 text.as_ref().to_sql(ty, out)
             }
+            (Self::Shared(text), &(Type::TEXT | Type::VARCHAR | Type::NAME)) => {
+                (&**text).to_sql(ty, out)
+            }
             (Self::Int(int), &Type::INT8) => int.to_sql(ty, out),
             (Self::Int(int), &Type::INT4) => i32::try_from(*int)?.to_sql(ty, out),
             (Self::Int(int), &Type::INT2) => i16::try_from(*int)?.to_sql(ty, out),
@@ -49,7 +52,11 @@ impl ToSql for Arg<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
         match self {
             Self::One(param) => param.to_sql(ty, out),
-            Self::Many(params) => params.to_sql_checked(ty, out),
+            Self::Many(params) => {
+                // Growing bit by bit would take twice the memory.
+                out.reserve(params.iter().map(Param::size).sum());
+                params.to_sql_checked(ty, out)
+            }
         }
     }
 
@@ -96,7 +103,7 @@ impl<'r> FromSql<'r> for Cell {
         Ok(match *ty {
             Type::UUID => Self::Id(Uuid::from_sql(ty, raw)?),
             Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => {
-                Self::Text(String::from_sql(ty, raw)?)
+                Self::Text(String::from_sql(ty, raw)?.into())
             }
             Type::INT8 => Self::Int(i64::from_sql(ty, raw)?),
             Type::INT4 => Self::Int(i32::from_sql(ty, raw)?.into()),

@@ -224,6 +224,7 @@ impl ToSql for Param<'_> {
             Self::Null => ValueRef::Null,
             Self::Id(id) => ValueRef::Blob(id.as_bytes()),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Shared(text) => ValueRef::Text(text.as_bytes()),
             Self::Int(int) => ValueRef::Integer(*int),
             Self::Bool(value) => ValueRef::Integer(i64::from(*value)),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
@@ -239,7 +240,7 @@ fn cell(value: ValueRef<'_>) -> Cell {
         ValueRef::Real(value) => Cell::Double(value),
         // SQLite stores any bytes as text; ours are UTF-8 unless the file was changed by hand.
         ValueRef::Text(text) => match str::from_utf8(text) {
-            Ok(text) => Cell::Text(text.to_owned()),
+            Ok(text) => Cell::Text(text.into()),
             Err(_) => Cell::Bytes(text.to_vec()),
         },
         ValueRef::Blob(bytes) => match Uuid::from_slice(bytes) {

@@ -24,7 +24,7 @@ fn entries() -> Vec<DataRow> {
         task_id: TaskId::new(Uuid::from_u128(1)),
         org_id: "acme".to_owned(),
         key: KEYS[n * 5 % KEYS.len()].to_owned(),
-        value: format!(r#"{{"n": {n}.50}}"#),
+        value: format!(r#"{{"n": {n}.50}}"#).into(),
         tags: (0..n % 4)
             .map(|tag| TAGS[(n / 4 + tag * 7) % TAGS.len()].to_owned())
             .collect(),

@@ -108,6 +108,9 @@ pub(crate) struct DataWriteArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  colony data tag 01a20a66-7f62-74c4-9e2f-314116050f90 01a20a66-8558-723a-972d-3272b315d065 --add final"
+)]
 pub(crate) struct DataTagArgs {
     /// Id of the run.
     pub(crate) run: RunId,
@@ -127,6 +130,9 @@ pub(crate) struct DataTagArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  colony data delete 01a20a66-7f62-74c4-9e2f-314116050f90 --key image.width"
+)]
 #[group(id = "what", required = true, multiple = false, args = ["key", "id"])]
 pub(crate) struct DataDeleteArgs {
     /// Id of the run.

@@ -33,7 +33,7 @@ pub(crate) enum RunsCommand {
     /// Cancel a run and all of its tasks that have not ended; workers stop what they do for it.
     Cancel(RunsCancelArgs),
     /// Show each change of a run and its tasks until the run ends; goes on after a break.
-    #[command(after_help = exit::TABLE)]
+    #[command(after_help = events_help())]
     Events(RunsEventsArgs),
 }
 
@@ -99,6 +99,7 @@ pub(crate) struct RunsListArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  colony runs get 01a20a66-7f62-74c4-9e2f-314116050f90 --json")]
 pub(crate) struct RunsGetArgs {
     /// Id of the run.
     pub(crate) id: RunId,
@@ -159,7 +160,13 @@ pub(crate) struct ResultArgs {
     pub(crate) metadata: Option<String>,
 }
 
+fn events_help() -> String {
+    let example = "colony runs events 01a20a66-7f62-74c4-9e2f-314116050f90 --json";
+    format!("Example:\n  {example}\n\n{}", exit::TABLE)
+}
+
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  colony runs cancel 01a20a66-7f62-74c4-9e2f-314116050f90")]
 pub(crate) struct RunsCancelArgs {
     /// Id of the run.
     pub(crate) id: RunId,

@@ -15,7 +15,7 @@ pub(crate) enum TasksCommand {
     #[command(after_help = "Example:\n  colony tasks list RUN --status failed --json")]
     List(TasksListArgs),
     /// Show a task, or wait for its end.
-    #[command(after_help = exit::TABLE)]
+    #[command(after_help = get_help())]
     Get(TasksGetArgs),
     /// Create a task and print its id.
     #[command(after_help = CREATE_HELP)]
@@ -59,6 +59,11 @@ pub(crate) struct TasksListArgs {
     pub(crate) sort_by: SortBy,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+fn get_help() -> String {
+    let example = "colony tasks get 01a20a66-7f62-74c4-9e2f-314116050f90 --wait";
+    format!("Example:\n  {example}\n\n{}", exit::TABLE)
 }
 
 #[derive(Debug, Args)]

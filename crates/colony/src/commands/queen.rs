@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use colony_server::runs::RunsState;
 use colony_server::{Auth, ServerState};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -54,19 +55,46 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
     let runs = colony.runs_api(settings)?;
     let lacks_keys = runs.lacks_keys().await;
     let mut running = colony.start(settings)?;
-
-    let auth = if settings.auth { Auth::On } else { Auth::Off };
-    let mut state = ServerState::new(running.engine().clone(), auth);
-    state.runs = Some(runs);
-    state.hosts.clone_from(&settings.http.hosts);
-    state.limits = settings.http.limits.clone();
-    state.health = Arc::new(health::of(settings, running.engine().store().clone()));
     let (stop, stopped) = oneshot::channel::<()>();
+    let state = server_state(settings, &running, runs);
     let server = tokio::spawn(colony_server::serve(listener, state, async {
         // A dropped sender means the same: the end.
         let _ = stopped.await;
     }));
     settings.data_dir.write_address(&address)?;
+    greet(settings, &address, lacks_keys);
+    let end = until_end(&mut running, &mut signals).await;
+    settings.data_dir.remove_address();
+    if let End::TakenOver(reason) = &end {
+        return Err(abandon(running, reason).await);
+    }
+    drop(stop);
+    let (ended, served) = tokio::join!(drain(running, settings, &mut signals), server);
+    served
+        .context("the HTTP server broke")?
+        .context("failed to serve HTTP")?;
+    // What an ant that failed leaves behind fails after it.
+    if let End::AntFailed(error) = end {
+        return Err(error.into());
+    }
+    ended?;
+    Ok(Exit::Completed)
+}
+
+/// What the HTTP server serves, and how.
+fn server_state(settings: &Settings, running: &Running, runs: RunsState) -> ServerState {
+    let engine = running.engine();
+    let auth = if settings.auth { Auth::On } else { Auth::Off };
+    let mut state = ServerState::new(engine.clone(), auth);
+    state.runs = Some(runs);
+    state.hosts.clone_from(&settings.http.hosts);
+    state.limits = settings.http.limits.clone();
+    state.health = Arc::new(health::of(settings, engine.store().clone()));
+    state
+}
+
+/// Says where the queen is, and what people should know of it.
+fn greet(settings: &Settings, address: &str, lacks_keys: bool) {
     output::talk(&format!(
         "queen ready at http://{address}, data in {}",
         settings.data_dir.path().display()
@@ -77,7 +105,6 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
              ENV`",
         );
     }
-
     let as_root = |ant: &AntSettings| ant.run_as.is_none() && rustix::process::geteuid().is_root();
     if settings.ant.as_ref().is_some_and(as_root) {
         output::talk(
@@ -85,28 +112,24 @@ async fn serve(settings: &Settings) -> Result<Exit, Problem> {
              own (docs/security.md)",
         );
     }
+}
 
+/// Why a queen ends.
+enum End {
+    /// A signal.
+    Asked,
+    AntFailed(anyhow::Error),
+    /// Another one has its database.
+    TakenOver(String),
+}
+
+async fn until_end(running: &mut Running, signals: &mut Signals) -> End {
     let store = running.engine().store().clone();
-    let failure = tokio::select! {
-        () = signals.next() => None,
-        error = running.ant_failed() => Some(error),
-        reason = store.taken_over() => {
-            settings.data_dir.remove_address();
-            return Err(abandon(running, &reason).await);
-        }
-    };
-    settings.data_dir.remove_address();
-    drop(stop);
-    let (ended, served) = tokio::join!(drain(running, settings, &mut signals), server);
-    served
-        .context("the HTTP server broke")?
-        .context("failed to serve HTTP")?;
-    // What an ant that failed leaves behind fails after it.
-    if let Some(error) = failure {
-        return Err(error.into());
+    tokio::select! {
+        () = signals.next() => End::Asked,
+        error = running.ant_failed() => End::AntFailed(error),
+        reason = store.taken_over() => End::TakenOver(reason),
     }
-    ended?;
-    Ok(Exit::Completed)
 }
 
 /// Ends at once: what this queen has started is another's to start again, and nothing can be

@@ -7,41 +7,55 @@ use colony_core::ledger::{DataFilter, KeyPattern, TagMode};
 use colony_engine::ledger::{
     Command, DataQuery, DataSort, Delete, LedgerError, Missing, Outcome, WriteData,
 };
+use colony_store::Text;
 
 use super::once::perform;
 use super::run::ORDERS;
 use super::{Answer, Call, ok};
-use crate::runs::check::{NAME, TAGS_MAX};
+use crate::runs::check::{Fields, NAME, TAGS_MAX};
 use crate::runs::query::Query;
 use crate::runs::refusal::{Refusal, answer};
-use crate::runs::render::text;
+use crate::runs::render::spliced;
 use crate::runs::state::RunsState;
+
+/// An entry as it was sent.
+struct Entry {
+    key: String,
+    value: Text,
+    task: Option<(TaskId, String)>,
+    tags: Vec<String>,
+    metadata: Option<Text>,
+}
+
+fn entry(fields: &mut Fields) -> Entry {
+    Entry {
+        key: fields.required_text("key", NAME),
+        value: fields.json("value"),
+        task: fields.required_uuid("taskId"),
+        tags: fields.texts("tags", TAGS_MAX).unwrap_or_default(),
+        metadata: fields.object("metadata"),
+    }
+}
 
 /// POST `/runs/{runId}/data`.
 pub(super) async fn write(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let key = fields.required_text("key", NAME);
-    let value = fields.json("value");
-    let task = fields.required_uuid::<TaskId>("taskId");
-    let tags = fields.texts("tags", TAGS_MAX).unwrap_or_default();
-    let metadata = fields.object("metadata");
-    fields.finish()?;
+    let new = call.look(entry).await?;
     let run_id = call.run_id()?;
-    let Some((task_id, task_text)) = task else {
+    let Some((task_id, task_text)) = new.task else {
         return Err(Refusal::Internal);
     };
     let new = WriteData {
         org_id: call.org_id.clone(),
         run_id,
         task_id,
-        key,
-        value,
-        tags,
-        metadata,
+        key: new.key,
+        value: new.value,
+        tags: new.tags,
+        metadata: new.metadata,
     };
     let view = call.view;
     let render = move |outcome: &Outcome| match outcome {
-        Outcome::Data(row) => (201, text(&view.data(row.clone()))),
+        Outcome::Data(row) => (201, spliced(&view.data(row.clone()))),
         other => unreachable!("writing data gives an entry, not {other:?}"),
     };
     let refuse = |error| match error {
@@ -96,10 +110,11 @@ pub(super) async fn query(state: &RunsState, mut call: Call) -> Answer {
 
 /// PATCH `/runs/{runId}/data/{dataId}/tags`.
 pub(super) async fn change_tags(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let add = fields.texts("add", TAGS_MAX).unwrap_or_default();
-    let remove = fields.texts("remove", TAGS_MAX).unwrap_or_default();
-    fields.finish()?;
+    let look = |fields: &mut Fields| {
+        let mut texts = |name| fields.texts(name, TAGS_MAX).unwrap_or_default();
+        (texts("add"), texts("remove"))
+    };
+    let (add, remove) = call.look(look).await?;
     let unknown = || format!("Run data not found: {}", call.part(1));
     let ids = (call.part(0).parse(), call.part(1).parse::<RunDataId>());
     let (Ok(run_id), Ok(id)) = ids else {

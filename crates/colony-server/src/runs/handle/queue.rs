@@ -7,12 +7,12 @@ use colony_core::id::TaskId;
 use colony_engine::ledger as engine;
 use colony_engine::ledger::{ChangeTask, Claim, Command, Heartbeat, LedgerError, Outcome, TaskRow};
 
-use super::once::{perform, respond};
+use super::once::{perform, respond, stored};
 use super::task::{ITEMS, lease_of, task_change};
 use super::{Answer, Call};
 use crate::runs::check::{Fields, Length, NAME};
 use crate::runs::refusal::Refusal;
-use crate::runs::render::{View, text};
+use crate::runs::render::{View, spliced};
 use crate::runs::splice::Raw;
 use crate::runs::state::RunsState;
 
@@ -49,18 +49,41 @@ fn millis(value: i64) -> Duration {
     Duration::from_millis(value.unsigned_abs())
 }
 
-/// POST `/tasks/claim`.
-pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
+/// A claim as it was sent, and what of it was out of bounds.
+struct Wanted {
+    kinds: Vec<String>,
+    worker_id: Option<String>,
+    limit: i64,
+    wait_ms: i64,
+    lease_ms: i64,
+    clamped: Vec<String>,
+}
+
+fn wanted(fields: &mut Fields) -> Wanted {
     let mut kinds = fields.required_texts("types", Length(1, 100), NAME);
-    let worker_id = fields.text("workerId", NAME);
-    let mut out_of_bounds = Vec::new();
-    let limit = clamped(&mut fields, "limit", LIMIT, &mut out_of_bounds);
-    let wait_ms = clamped(&mut fields, "waitMs", WAIT_MS, &mut out_of_bounds);
-    let lease_ms = clamped(&mut fields, "leaseMs", LEASE_MS, &mut out_of_bounds);
-    fields.finish()?;
     kinds.sort_unstable();
     kinds.dedup();
+    let mut out_of_bounds = Vec::new();
+    Wanted {
+        kinds,
+        worker_id: fields.text("workerId", NAME),
+        limit: clamped(fields, "limit", LIMIT, &mut out_of_bounds),
+        wait_ms: clamped(fields, "waitMs", WAIT_MS, &mut out_of_bounds),
+        lease_ms: clamped(fields, "leaseMs", LEASE_MS, &mut out_of_bounds),
+        clamped: out_of_bounds,
+    }
+}
+
+/// POST `/tasks/claim`.
+pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
+    let Wanted {
+        kinds,
+        worker_id,
+        limit,
+        wait_ms,
+        lease_ms,
+        clamped,
+    } = call.look(wanted).await?;
     let claim = Claim {
         org_id: call.org_id.clone(),
         kinds,
@@ -80,9 +103,9 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
             limit,
             wait_ms,
             lease_ms,
-            clamped: out_of_bounds.clone(),
+            clamped: clamped.clone(),
         };
-        (200, text(&claimed))
+        (200, spliced(&claimed))
     };
     let nothing = render.clone();
     let once = call.once()?;
@@ -92,20 +115,26 @@ pub(super) async fn claim(state: &RunsState, mut call: Call) -> Answer {
             _ => call.key_ended(state).await,
         }
     };
-    let stored = tokio::select! {
+    let answered = tokio::select! {
         // An answer that is there is given: its tasks are leased.
         biased;
-        stored = async {
+        answered = async {
             match once {
-                Some(once) => state.ledger().claim_once(claim, once, render).await,
-                None => state.ledger().claim(claim).await.map(render),
+                Some(once) => {
+                    let render = move |tasks| stored(render(tasks));
+                    let answered = state.ledger().claim_once(claim, once, render).await;
+                    answered.map(respond)
+                }
+                None => {
+                    let claimed = state.ledger().claim(claim).await;
+                    claimed.map(|tasks| respond(render(tasks)))
+                }
             }
-        } => stored,
+        } => answered,
         () = key_ended => return Err(Refusal::BadKey),
-        () = state.closing.cancelled() => Ok(nothing(Vec::new())),
+        () = state.closing.cancelled() => Ok(respond(nothing(Vec::new()))),
     };
-    let stored = stored.map_err(|error| call.refuse(error, "Task"))?;
-    Ok(respond(stored))
+    answered.map_err(|error| call.refuse(error, "Task"))
 }
 
 fn claimed_task(view: View, task: engine::ClaimedTask) -> ClaimedTask<Raw> {
@@ -118,10 +147,14 @@ fn claimed_task(view: View, task: engine::ClaimedTask) -> ClaimedTask<Raw> {
 
 /// POST `/tasks/heartbeat`.
 pub(super) async fn heartbeat(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let tokens = fields.required_texts("leaseTokens", Length(0, 1000), TOKEN);
-    let lease_ms = clamped(&mut fields, "leaseMs", LEASE_MS, &mut Vec::new());
-    fields.finish()?;
+    let look = |fields: &mut Fields| {
+        let tokens = fields.required_texts("leaseTokens", Length(0, 1000), TOKEN);
+        (
+            tokens,
+            clamped(fields, "leaseMs", LEASE_MS, &mut Vec::new()),
+        )
+    };
+    let (tokens, lease_ms) = call.look(look).await?;
     // A token that is none stands for a lease that never was.
     let nobody = TaskId::new(Default::default());
     let beat = Heartbeat {
@@ -140,7 +173,7 @@ pub(super) async fn heartbeat(state: &RunsState, mut call: Call) -> Answer {
                 stop: held.stop,
             });
             let leases = held.collect();
-            (200, text(&Leases { leases }))
+            (200, spliced(&Leases { leases }))
         }
         other => unreachable!("a heartbeat gives leases, not {other:?}"),
     };
@@ -148,31 +181,35 @@ pub(super) async fn heartbeat(state: &RunsState, mut call: Call) -> Answer {
     perform(state, &call, Command::Heartbeat(beat), render, refuse).await
 }
 
+/// A report, with the id of its task as given.
+fn reported(fields: &mut Fields, org_id: &str) -> Option<(ChangeTask, String)> {
+    let task = fields.required_uuid::<TaskId>("taskId");
+    let change = task_change(fields);
+    let token = fields.text("leaseToken", TOKEN);
+    let (id, given) = task?;
+    let item = ChangeTask {
+        org_id: org_id.to_owned(),
+        id,
+        change,
+        lease: token.map(|token| lease_of(&token, id)),
+    };
+    Some((item, given))
+}
+
 /// POST `/tasks/report`.
 pub(super) async fn report(state: &RunsState, mut call: Call) -> Answer {
     let org_id = call.org_id.clone();
-    let mut fields = call.fields()?;
-    let items = fields.required_objects("reports", ITEMS, |fields| {
-        let task = fields.required_uuid::<TaskId>("taskId");
-        let change = task_change(fields);
-        let token = fields.text("leaseToken", TOKEN);
-        let (id, given) = task?;
-        let item = ChangeTask {
-            org_id: org_id.clone(),
-            id,
-            change,
-            lease: token.map(|token| lease_of(&token, id)),
-        };
-        Some((item, given))
-    });
-    fields.finish()?;
+    let look = move |fields: &mut Fields| {
+        fields.required_objects("reports", ITEMS, |fields| reported(fields, &org_id))
+    };
+    let items = call.look(look).await?;
     let (items, given): (Vec<ChangeTask>, Vec<String>) = items.into_iter().flatten().unzip();
     let render = move |outcome: &Outcome| match outcome {
         Outcome::Reported(results) => {
             let results = results.iter().zip(&given);
             let results = results.map(|(result, id)| report_result(result, id));
             let results = results.collect();
-            (200, text(&Reported { results }))
+            (200, spliced(&Reported { results }))
         }
         other => unreachable!("a report gives tasks, not {other:?}"),
     };

@@ -7,22 +7,23 @@ use colony_engine::ledger::{Command, CreateRun, LedgerList, Outcome, RunChange, 
 
 use super::once::perform;
 use super::{Answer, Call, ok};
+use crate::runs::check::Fields;
 use crate::runs::query::Query;
-use crate::runs::render::text;
+use crate::runs::render::spliced;
 use crate::runs::state::RunsState;
 
 /// POST `/runs`.
 pub(super) async fn create(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let new = CreateRun {
-        org_id: call.org_id.clone(),
+    let org_id = call.org_id.clone();
+    let look = |fields: &mut Fields| CreateRun {
+        org_id,
         input: fields.json("inputData"),
         metadata: fields.object("metadata"),
     };
-    fields.finish()?;
+    let new = call.look(look).await?;
     let view = call.view;
     let render = move |outcome: &Outcome| match outcome {
-        Outcome::Run(row) => (201, text(&view.run(row.clone()))),
+        Outcome::Run(row) => (201, spliced(&view.run(row.clone()))),
         other => unreachable!("creating a run gives a run, not {other:?}"),
     };
     let refuse = |error| call.refuse(error, "Run");
@@ -45,18 +46,19 @@ pub(super) async fn get(state: &RunsState, call: Call) -> Answer {
 
 /// PATCH `/runs/{id}`.
 pub(super) async fn change(state: &RunsState, mut call: Call) -> Answer {
-    let words: Vec<&str> = RunStatus::ALL
-        .iter()
-        .map(|status| status.as_str())
-        .collect();
-    let mut fields = call.fields()?;
-    let change = RunChange {
-        status: fields.word("status", &words),
+    let words = || -> Vec<&str> {
+        RunStatus::ALL
+            .iter()
+            .map(|status| status.as_str())
+            .collect()
+    };
+    let look = move |fields: &mut Fields| RunChange {
+        status: fields.word("status", &words()),
         output: fields.clearable("outputData"),
         error: fields.clearable("errorData"),
         metadata: fields.object("metadata"),
     };
-    fields.finish()?;
+    let change = call.look(look).await?;
     let id = call.run_id()?;
     let changed = state.ledger().change_run(&call.org_id, id, change).await;
     let row = changed.map_err(|error| call.refuse(error, "Run"))?;

@@ -13,7 +13,7 @@ use super::run::{list_query, pagination};
 use super::{Answer, Call, ok};
 use crate::runs::check::{Fields, Length, NAME};
 use crate::runs::refusal::Refusal;
-use crate::runs::render::text;
+use crate::runs::render::spliced;
 use crate::runs::state::RunsState;
 
 /// The longest delay: a year.
@@ -93,9 +93,7 @@ fn refuse(call: &Call, wishes: &[Wish], error: LedgerError) -> Refusal {
 
 /// POST `/tasks`.
 pub(super) async fn create(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let mut wish = wish(&mut fields);
-    fields.finish()?;
+    let mut wish = call.look(wish).await?;
     let command = Command::CreateTasks(CreateTasks {
         org_id: call.org_id.clone(),
         tasks: wish.spec.take().into_iter().collect(),
@@ -104,8 +102,10 @@ pub(super) async fn create(state: &RunsState, mut call: Call) -> Answer {
     let render = move |outcome: &Outcome| match outcome {
         Outcome::Tasks(tasks) => {
             let existed = tasks.iter().any(|task| task.existed);
-            let rows = tasks.iter().map(|task| text(&view.task(task.row.clone())));
-            (if existed { 200 } else { 201 }, rows.collect())
+            let row = tasks
+                .first()
+                .map(|task| spliced(&view.task(task.row.clone())));
+            (if existed { 200 } else { 201 }, row.unwrap_or_default())
         }
         other => unreachable!("creating tasks gives tasks, not {other:?}"),
     };
@@ -118,9 +118,8 @@ pub(super) async fn create(state: &RunsState, mut call: Call) -> Answer {
 
 /// POST `/tasks/batch`.
 pub(super) async fn create_batch(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let mut wishes = fields.required_objects("tasks", ITEMS, wish);
-    fields.finish()?;
+    let look = |fields: &mut Fields| fields.required_objects("tasks", ITEMS, wish);
+    let mut wishes = call.look(look).await?;
     let command = Command::CreateTasks(CreateTasks {
         org_id: call.org_id.clone(),
         tasks: (wishes.iter_mut())
@@ -132,7 +131,7 @@ pub(super) async fn create_batch(state: &RunsState, mut call: Call) -> Answer {
         Outcome::Tasks(tasks) => {
             let rows = tasks.iter().map(|task| view.task(task.row.clone()));
             let tasks = rows.collect();
-            (201, text(&colony_api::runs::BatchCreated { tasks }))
+            (201, spliced(&colony_api::runs::BatchCreated { tasks }))
         }
         other => unreachable!("creating tasks gives tasks, not {other:?}"),
     };
@@ -200,10 +199,11 @@ pub(super) fn lease_of(token: &str, task_id: TaskId) -> AttemptRef {
 
 /// PATCH `/tasks/{id}`.
 pub(super) async fn change(state: &RunsState, mut call: Call) -> Answer {
-    let mut fields = call.fields()?;
-    let change = task_change(&mut fields);
-    let in_body = fields.text("leaseToken", Length(0, 255));
-    fields.finish()?;
+    let look = |fields: &mut Fields| {
+        let change = task_change(fields);
+        (change, fields.text("leaseToken", Length(0, 255)))
+    };
+    let (change, in_body) = call.look(look).await?;
     let id = call.task_id()?;
     let in_header = (call.headers.get("x-lease-token"))
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());

@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::ledger::row::DATA_COLUMNS;
 use crate::list::Page;
 use crate::row::Row;
+use crate::text::Text;
 use crate::tx::{Dialect, Tx};
 use crate::value::{Json, Param};
 
@@ -59,38 +60,30 @@ pub struct FoundData {
     /// Its name.
     pub key: String,
     /// JSON.
-    pub value: String,
+    pub value: Text,
     /// JSON: a list of texts.
-    pub tags: String,
+    pub tags: Text,
     /// A JSON object.
-    pub metadata: Option<String>,
+    pub metadata: Option<Text>,
     /// When it was written.
     pub created_at: Timestamp,
     /// Last change of its tags.
     pub updated_at: Timestamp,
 }
 
-fn found(row: &mut Row) -> Result<FoundData, StoreError> {
+fn found(row: &Row) -> Result<FoundData, StoreError> {
     Ok(FoundData {
         id: row.get(0)?,
         run_id: row.get(1)?,
         task_id: row.get(2)?,
-        org_id: text(row, 3)?,
-        key: text(row, 4)?,
-        value: text(row, 5)?,
-        tags: text(row, 6)?,
-        metadata: row.take_text(7)?,
+        org_id: row.get(3)?,
+        key: row.get(4)?,
+        value: row.get(5)?,
+        tags: row.get(6)?,
+        metadata: row.get(7)?,
         created_at: row.get(8)?,
         updated_at: row.get(9)?,
     })
-}
-
-fn text(row: &mut Row, index: usize) -> Result<String, StoreError> {
-    match row.take_text(index)? {
-        Some(text) => Ok(text),
-        // Says that there is none.
-        None => row.get(index),
-    }
 }
 
 /// How many columns an entry has.
@@ -240,7 +233,7 @@ impl Matching<'_> {
                  SELECT {DATA_COLUMNS}, total FROM run_data JOIN page USING (id) ORDER BY {order}"
             ),
         };
-        let mut rows = tx.query_params(&sql, &self.params)?;
+        let rows = tx.query_params(&sql, &self.params)?;
         let total = match (rows.first(), offset) {
             (Some(row), _) => row.get(DATA_WIDTH)?,
             (None, 0) => 0,
@@ -257,7 +250,7 @@ impl Matching<'_> {
             }
         };
         Ok(Page {
-            rows: rows.iter_mut().map(found).collect::<Result<_, _>>()?,
+            rows: rows.iter().map(found).collect::<Result<_, _>>()?,
             total: total.unsigned_abs(),
         })
     }
@@ -276,8 +269,8 @@ fn order(query: &DataQuery) -> String {
 fn entries(tx: &mut Tx<'_>, ids: &[RunDataId]) -> Result<Vec<FoundData>, StoreError> {
     let sql = format!("SELECT {DATA_COLUMNS} FROM run_data WHERE id IN ({{list}})");
     let mut rows = std::collections::HashMap::new();
-    for mut row in tx.query_list(&sql, &[], ids)? {
-        let entry = found(&mut row)?;
+    for row in tx.query_list(&sql, &[], ids)? {
+        let entry = found(&row)?;
         rows.insert(entry.id, entry);
     }
     Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
