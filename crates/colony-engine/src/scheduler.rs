@@ -15,6 +15,7 @@ use colony_core::schedule::{
 };
 use colony_store::definition::{self, Flags};
 use colony_store::request::{self, RequestRow};
+use colony_store::schedule::DueRequest;
 use colony_store::{StoreError, Tx, job_run, schedule};
 
 use crate::backoff::Backoff;
@@ -87,7 +88,7 @@ async fn serve(engine: &Engine) -> Result<BTreeSet<String>, EngineError> {
 /// What a look at some schedule keys has found.
 #[derive(Default)]
 struct Found {
-    due: BTreeMap<String, Vec<(RequestId, Result<RequestRow, StoreError>)>>,
+    due: BTreeMap<String, Vec<DueRequest>>,
     taken: BTreeMap<String, u32>,
     flags: BTreeMap<DefinitionId, Flags>,
     /// The newest version of a key.

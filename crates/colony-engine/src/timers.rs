@@ -171,7 +171,7 @@ async fn fire_timers(
             Err(error) => {
                 engine
                     .give_up(Subject::Unknown(subject), &error.into())
-                    .await?
+                    .await?;
             }
             Ok(timer) => match timer.kind {
                 TimerKind::RequestDue => requests.push(timer),

@@ -35,6 +35,9 @@ pub fn keys_in_use(tx: &mut Tx<'_>, keys: &[String]) -> Result<BTreeSet<String>,
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// A request that is due, or why its row makes no sense.
+pub type DueRequest = (RequestId, Result<RequestRow, StoreError>);
+
 /// The due requests of a key, best first: highest priority, then oldest (`job-definitions` 8.2). One
 /// whose row makes no sense has the reason instead.
 ///
@@ -45,7 +48,7 @@ pub fn eligible_requests(
     tx: &mut Tx<'_>,
     schedule_key: &str,
     limit: u32,
-) -> Result<Vec<(RequestId, Result<RequestRow, StoreError>)>, StoreError> {
+) -> Result<Vec<DueRequest>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM requests WHERE eligible AND schedule_key = $1 \
          ORDER BY job_priority DESC, id LIMIT {}",

@@ -108,7 +108,7 @@ fn claim_first(
         })
         .collect();
     let stale = claim_of_programs(tx, claims, programs, &mut shares, now)?
-        | claim_of_jobs(tx, ground, claims, jobs, &mut shares, (now, &mut *effects))?;
+        | claim_of_jobs(tx, ground, claims, &jobs, &mut shares, (now, &mut *effects))?;
     if stale && shares.iter().all(|share| share.tasks.is_empty()) {
         return Ok(None);
     }
@@ -190,7 +190,7 @@ fn claim_of_jobs(
     tx: &mut Tx<'_>,
     ground: &Ground,
     claims: &[&Claim],
-    chosen: Chosen,
+    chosen: &Chosen,
     shares: &mut [Share],
     (now, effects): (Timestamp, &mut Effects),
 ) -> Result<bool, StoreError> {

@@ -85,17 +85,17 @@ pub(super) fn lease_to_ants(
             // Someone else is at it: soon it can be leased, or is gone.
             Leasing::Busy => {
                 base.effects.dispatch = true;
-                give_back(&mut rooms, room);
+                give_back(&mut rooms, &room);
             }
             Leasing::Stale => {
                 tracing::error!(task.id = %task.task_id, "dropped from the queue: it does not wait");
                 base.writes.unqueued.push(task);
-                give_back(&mut rooms, room);
+                give_back(&mut rooms, &room);
             }
             Leasing::Guilty(reason) => {
                 let subject = Subject::Task(task.task_id);
                 base.effects.guilty.push((subject, reason));
-                give_back(&mut rooms, room);
+                give_back(&mut rooms, &room);
             }
         }
     }
@@ -184,7 +184,7 @@ fn pick(rooms: &mut [AntRoom], key: &str) -> Option<AntRoom> {
     })
 }
 
-fn give_back(rooms: &mut [AntRoom], place: AntRoom) {
+fn give_back(rooms: &mut [AntRoom], place: &AntRoom) {
     if let Some(room) = rooms.iter_mut().find(|room| room.ant_id == place.ant_id) {
         room.free += place.free;
     }
@@ -357,10 +357,10 @@ fn artifacts(
 ) -> Result<BTreeMap<RunId, Result<Vec<artifact::ArtifactRow>, StoreError>>, StoreError> {
     let mut found = artifact::artifacts_of_runs(tx, ids)?;
     for new in &base.writes.artifacts {
-        if let Some(run_id) = new.run_id.filter(|id| ids.contains(id)) {
-            if let Ok(of_run) = found.entry(run_id).or_insert(Ok(Vec::new())) {
-                of_run.push(new.clone());
-            }
+        if let Some(run_id) = new.run_id.filter(|id| ids.contains(id))
+            && let Ok(of_run) = found.entry(run_id).or_insert(Ok(Vec::new()))
+        {
+            of_run.push(new.clone());
         }
     }
     Ok(found)
