@@ -7,7 +7,7 @@ use colony_store::request::{self, RequestRow};
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
 use crate::isolate::Subject;
-use crate::runs::Cancel;
+use crate::runs::{Cancel, Cancelled};
 
 impl Engine {
     /// Cancels a request: one that waits at once, one that runs by stopping its attempt. Nothing
@@ -45,9 +45,13 @@ impl Engine {
         let not_found = || EngineError::not_found("request", name);
         let id: RequestId = name.parse().map_err(|_| not_found())?;
         let org_id = caller.org_id.clone();
-        match self.perform(Cancel { org_id, id }).await? {
-            true => Ok(()),
-            false => Err(not_found()),
+        loop {
+            let org_id = org_id.clone();
+            match self.perform(Cancel { org_id, id }).await? {
+                Cancelled::Done => return Ok(()),
+                Cancelled::NotFound => return Err(not_found()),
+                Cancelled::Again => {}
+            }
         }
     }
 }

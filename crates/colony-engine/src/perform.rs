@@ -30,21 +30,34 @@ impl Engine {
         operation: O,
         rooms: Vec<AntRoom>,
     ) -> Result<O::Output, EngineError> {
-        let places: Vec<(String, u32)> = (rooms.iter())
-            .map(|room| (room.ant_id.clone(), room.free))
-            .collect();
-        let (ask, promised) = Ask::new(operation, (self.now(), self.seed()), rooms);
-        match self.runs.run(ask).await {
-            Ok(_) => promised
-                .take()
-                .ok_or(EngineError::Store(StoreError::Closed)),
-            Err(error) => {
-                if self.ants.free(places) {
-                    self.nudges.room_freed();
-                }
-                Err(error)
-            }
+        if rooms.is_empty() {
+            return self.perform_now(operation, rooms).await;
         }
+        // Goes on when the caller goes away: the places are given back in any case.
+        let engine = self.clone();
+        let performed = tokio::spawn(async move {
+            let places = rooms.iter().map(|room| (room.ant_id.clone(), room.free));
+            let places = places.collect();
+            let done = engine.perform_now(operation, rooms).await;
+            if done.is_err() && engine.ants.free(places) {
+                engine.nudges.room_freed();
+            }
+            done
+        });
+        let performed = performed.await;
+        performed.unwrap_or(Err(EngineError::Store(StoreError::Closed)))
+    }
+
+    async fn perform_now<O: Operation>(
+        &self,
+        operation: O,
+        rooms: Vec<AntRoom>,
+    ) -> Result<O::Output, EngineError> {
+        let (ask, promised) = Ask::new(operation, (self.now(), self.seed()), rooms);
+        self.runs.run(ask).await?;
+        promised
+            .take()
+            .ok_or(EngineError::Store(StoreError::Closed))
     }
 
     /// Carries operations out. What they are about ends FAILED where they cannot be carried out because

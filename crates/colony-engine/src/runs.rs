@@ -29,7 +29,7 @@ mod worker;
 pub(crate) use batch::{Ground, run_operations};
 pub(crate) use dispatch::{Dispatch, flow};
 pub(crate) use end::{End, Lose};
-pub(crate) use fire::{Cancel, Control, Fire, JobOverdue, Overdue};
+pub(crate) use fire::{Cancel, Cancelled, Control, Fire, JobOverdue, Overdue};
 pub(crate) use launch::{Launch, Launched, Pass, Readiness, Submission, Submitted, closed};
 pub(crate) use operation::{Ask, Operation};
 pub(crate) use worker::{Change, Claims, Offer, Rendering, WorkerClaim, lease_to_worker};

@@ -57,6 +57,8 @@ pub(super) type Readable<T> = Result<T, String>;
 #[derive(Default)]
 pub(super) struct Base {
     pub(super) runs: BTreeMap<RunId, Readable<RunEntry>>,
+    /// The runs that were looked for; those that are not loaded are not there.
+    pub(super) wanted: BTreeSet<RunId>,
     pub(super) run_of: BTreeMap<TaskId, RunId>,
     pub(super) shown: BTreeMap<TaskId, TaskRow>,
     pub(super) requests: BTreeMap<RequestId, Readable<RequestRow>>,
@@ -109,6 +111,7 @@ fn load(tx: &mut Tx<'_>, ground: &Ground, asks: &[Ask]) -> Result<Base, StoreErr
     find_runs(tx, &mut needs, &mut base)?;
     // The run before the request, and both before the slots, as everywhere.
     base.load_runs(tx, ground, &vec_of(&needs.runs), false)?;
+    base.wanted.clone_from(&needs.runs);
     needs.requests.extend(needs.with_run);
     if !needs.requests.is_empty() {
         let requests = request::lock_requests(tx, &vec_of(&needs.requests))?;

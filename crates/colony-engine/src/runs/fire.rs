@@ -86,35 +86,49 @@ impl Operation for JobOverdue {
     }
 }
 
-/// Somebody wants a request cancelled. Output: whether it is the caller's.
+/// Somebody wants a request cancelled.
 pub(crate) struct Cancel {
     pub(crate) org_id: String,
     pub(crate) id: RequestId,
 }
 
+/// What became of a wish to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It is cancelled, or had ended.
+    Done,
+    /// There is no such request of the caller's.
+    NotFound,
+    /// It was launched in this very moment: ask again.
+    Again,
+}
+
 impl Operation for Cancel {
-    type Output = bool;
+    type Output = Cancelled;
 
     fn needs(&self, needs: &mut Needs) {
         needs.with_run.insert(self.id);
     }
 
-    fn decide(&self, stage: &mut Stage<'_>) -> Result<bool, EngineError> {
+    fn decide(&self, stage: &mut Stage<'_>) -> Result<Cancelled, EngineError> {
         let Some(request) = stage.request(self.id)? else {
-            return Ok(false);
+            return Ok(Cancelled::NotFound);
         };
         if request.org_id != self.org_id {
-            return Ok(false);
+            return Ok(Cancelled::NotFound);
         }
         match (request.job_state.is_terminal(), request.run_id) {
             (true, _) => {}
+            (false, Some(run_id)) if !stage.was_looked_for(run_id) => {
+                return Ok(Cancelled::Again);
+            }
             (false, Some(run_id)) => {
                 stage.advance(run_id, Event::CancelAsked)?;
             }
             // A request that was restarted waits for a run that it does not have yet.
             (false, None) => self.cancel_waiting(stage),
         }
-        Ok(true)
+        Ok(Cancelled::Done)
     }
 }
 

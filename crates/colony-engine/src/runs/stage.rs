@@ -82,6 +82,11 @@ impl<'b> Stage<'b> {
         self.base.runs.get(&id).map(readable).transpose()
     }
 
+    /// Whether a run was looked for when the batch was loaded, or made in it.
+    pub(super) fn was_looked_for(&self, id: RunId) -> bool {
+        self.base.wanted.contains(&id) || self.base.runs.contains_key(&id)
+    }
+
     /// The run of a job's task.
     pub(super) fn run_of(&self, task_id: TaskId) -> Option<RunId> {
         self.base.run_of.get(&task_id).copied()
