@@ -12,6 +12,7 @@ mod opening;
 mod plans;
 mod postgres_only;
 mod takeover;
+mod tls;
 mod transactions;
 mod values;
 
