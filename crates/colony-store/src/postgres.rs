@@ -6,8 +6,10 @@ mod failure;
 mod fence;
 mod lock;
 mod password;
+mod replan;
 mod rows;
 mod session;
+mod tls;
 mod transaction;
 mod types;
 mod unsent;
@@ -22,6 +24,7 @@ use crate::stats::Counters;
 use crate::store::Workers;
 use crate::takeover::Takeover;
 use crate::unknown::Unknown;
+use replan::RowsHandled;
 
 pub(crate) use session::Session;
 pub(crate) use types::Arg;
@@ -29,14 +32,13 @@ pub(crate) use types::Arg;
 /// Statements are short; compiling them never pays.
 const READER: &str = "SET jit = off";
 
-/// The plan of a prepared statement is kept, and may have been made when its tables were small. A
-/// writer finds rows by their keys, however many there are.
+/// Statements that write are few and find rows by their keys, so each has one plan, whatever its
+/// values; it is made anew as tables grow (see `replan.rs`). What is looked for is in memory.
 ///
 /// A queen that stands still in the middle of a transaction, such as a frozen process, must not
 /// keep its locks from others for ever.
-const WRITER: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-                      SET enable_hashjoin = off; SET enable_mergejoin = off; \
-                      SET idle_in_transaction_session_timeout = '30s'";
+const WRITER: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; \
+                      SET random_page_cost = 1.1; SET idle_in_transaction_session_timeout = '30s'";
 
 /// Connects and starts the threads.
 pub(crate) fn open(
@@ -71,6 +73,7 @@ pub(crate) fn open(
             worker::read(session, &jobs, &counters);
         }));
     }
+    let rows = RowsHandled::default();
     let mut writers = Vec::new();
     let more = 1..config.postgres_writers.max(1);
     let more = more.map(|number| {
@@ -86,7 +89,8 @@ pub(crate) fn open(
         }
         session
     });
-    for session in std::iter::once(writer).chain(more) {
+    for mut session in std::iter::once(writer).chain(more) {
+        session.share_rows(&rows);
         let (queue, jobs) = Line::new(config.queue_length);
         let (counters, unknown) = (Arc::clone(counters), unknown.clone());
         threads.push(spawn("postgres-writer", move || {

@@ -1,5 +1,6 @@
-//! SQLite: one writing thread with group commit, a few reading threads.
+//! SQLite: one writing thread with group commit, a few reading threads, and one for checkpoints.
 
+mod checkpoint;
 mod connection;
 mod identity;
 mod lock;
@@ -20,6 +21,8 @@ use crate::store::Workers;
 use crate::takeover::Takeover;
 use crate::unknown::Unknown;
 
+use checkpoint::{Checkpoints, LogPages};
+
 pub(crate) use statement::{Prepared, execute, explain, query, script};
 
 /// Opens the file and starts the threads.
@@ -30,11 +33,13 @@ pub(crate) fn open(
 ) -> Result<Workers, OpenError> {
     connection::make_directory(path)?;
     let lock = config.exclusive.then(|| lock::take(path)).transpose()?;
-    let writer = connection::open(path)?;
+    let mut writer = connection::open(path)?;
     writer::migrate(&writer).map_err(|source| OpenError::Migrate {
         database: connection::name(path),
         source,
     })?;
+    let pages = LogPages::watch(&mut writer).map_err(|error| connection::failed(path, error))?;
+    let beside = connection::open(path)?;
     let file = identity::Identity::of(path)?;
     let readers = (0..config.sqlite_readers.max(1))
         .map(|_| connection::open_reading(path))
@@ -52,7 +57,8 @@ pub(crate) fn open(
     let counters = Arc::clone(counters);
     // Last, so that it is joined last: its close is then the one that checkpoints the file.
     threads.push(spawn("sqlite-writer", move || {
-        writer::run(&writer, &file, waiting_writes, &counters);
+        let checkpoints = Checkpoints::start(beside, pages);
+        writer::run(&writer, &file, waiting_writes, &counters, checkpoints);
     }));
     Ok(Workers {
         lock: lock.map(|file| Box::new(file) as _),

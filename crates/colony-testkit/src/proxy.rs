@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -51,6 +51,9 @@ struct Shared {
     wire: Mutex<Wire>,
     commits: Mutex<Option<Fates>>,
     links: Mutex<Vec<[TcpStream; 2]>>,
+    /// Connections with a lower number say nothing any more.
+    silent_below: AtomicUsize,
+    linked: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -79,6 +82,8 @@ impl TestProxy {
             wire: Mutex::new(Wire::Whole),
             commits: Mutex::new(None),
             links: Mutex::default(),
+            silent_below: AtomicUsize::new(0),
+            linked: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
         let inside = Arc::clone(&shared);
@@ -98,6 +103,12 @@ impl TestProxy {
     /// From now on asks what is to become of each `COMMIT` that comes by.
     pub fn at_commits(&self, fates: impl FnMut() -> CommitFate + Send + 'static) {
         *lock(&self.shared.commits) = Some(Box::new(fates));
+    }
+
+    /// On the connections that are there nothing passes any more, in either direction.
+    pub fn silence(&self) {
+        let linked = self.shared.linked.load(Ordering::SeqCst);
+        self.shared.silent_below.store(linked, Ordering::SeqCst);
     }
 
     /// Closes every connection.
@@ -152,17 +163,24 @@ impl Shared {
             timeout.expect("the time is not zero");
         }
         lock(&self.links).push([copy(&client), copy(&server)]);
+        let number = self.linked.fetch_add(1, Ordering::SeqCst);
         let fate = Arc::new(Mutex::new(CommitFate::Whole));
         for (from, to, asks) in [
             (copy(&client), copy(&server), true),
             (server, client, false),
         ] {
             let (shared, fate) = (Arc::clone(self), Arc::clone(&fate));
-            std::thread::spawn(move || shared.pump(from, to, asks, &fate));
+            std::thread::spawn(move || shared.pump((from, to), number, asks, &fate));
         }
     }
 
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream, asks: bool, fate: &Mutex<CommitFate>) {
+    fn pump(
+        &self,
+        (mut from, mut to): (TcpStream, TcpStream),
+        number: usize,
+        asks: bool,
+        fate: &Mutex<CommitFate>,
+    ) {
         let mut buffer = [0; 8192];
         let mut spoiled = false;
         while !self.ended.load(Ordering::SeqCst) {
@@ -177,6 +195,7 @@ impl Shared {
                 Err(_) => break,
             };
             spoiled |= *lock(&self.wire) == Wire::Silent;
+            spoiled |= number < self.silent_below.load(Ordering::SeqCst);
             match self.fate(&buffer[..read], asks, fate) {
                 CommitFate::Whole => {}
                 CommitFate::AnswerCut if asks => {}

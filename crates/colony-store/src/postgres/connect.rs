@@ -7,7 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::tls::{self, Refused, Wanted};
 use crate::config::Database;
 use crate::error::{DriverError, OpenError};
 
@@ -28,6 +30,7 @@ const KEEPALIVE_UNSET: Duration = Duration::from_secs(2 * 60 * 60);
 #[derive(Clone)]
 pub(crate) struct Server {
     config: Config,
+    tls: Option<MakeRustlsConnect>,
     /// The URL without its password.
     name: String,
     /// How long an answer may take.
@@ -62,7 +65,8 @@ impl Server {
             url: url.to_owned(),
         }
         .to_string();
-        let mut config = match url.parse::<Config>() {
+        let (plain, wanted) = Wanted::take(url).map_err(|refused| no_tls(&name, refused))?;
+        let mut config = match plain.parse::<Config>() {
             Ok(config) => config,
             Err(source) => {
                 return Err(OpenError::Database {
@@ -75,13 +79,8 @@ impl Server {
                 });
             }
         };
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(OpenError::Unsupported {
-                database: name,
-                advice: "sslmode=require: TLS to PostgreSQL is not supported yet; use \
-                         sslmode=disable over a private network or a local TLS proxy",
-            });
-        }
+        let tls = wanted.apply(&mut config);
+        let tls = tls.map_err(|refused| no_tls(&name, refused))?;
         super::password::supply(&mut config);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -100,6 +99,7 @@ impl Server {
         }
         Ok(Self {
             config,
+            tls,
             name,
             reply_timeout,
         })
@@ -120,10 +120,7 @@ impl Server {
     pub(super) async fn connect(&self, settings: &str) -> Result<Connected, DriverError> {
         let limit = self.config.get_connect_timeout();
         let limit = limit.map_or(CONNECT_TIMEOUT, |limit| *limit);
-        // The client's own limit ends before the server has said anything.
-        let (client, connection) = answered(limit, self.config.connect(NoTls)).await?;
-        // Its error also reaches whoever waits for an answer.
-        let moving = tokio::spawn(async move { drop(connection.await) });
+        let (client, moving) = self.reach(limit).await?;
         let words = match settings {
             "" => WHO.to_owned(),
             settings => format!("{settings}; {WHO}"),
@@ -137,12 +134,59 @@ impl Server {
         })
     }
 
+    /// Connects with TLS or without, as the URL says. The client's own limit ends before the server
+    /// has said anything. The connection's error also reaches whoever waits for an answer.
+    async fn reach(&self, limit: Duration) -> Result<(Client, JoinHandle<()>), DriverError> {
+        let Some(tls) = &self.tls else {
+            return plain(&self.config, limit).await;
+        };
+        match answered(limit, self.config.connect(tls.clone())).await {
+            Ok((client, connection)) => {
+                let moving = tokio::spawn(async move { drop(connection.await) });
+                Ok((client, moving))
+            }
+            // Who only prefers TLS goes on without when it cannot be had.
+            Err(DriverError::Postgres(error))
+                if self.config.get_ssl_mode() == SslMode::Prefer
+                    && tls::failure(&error).is_some() =>
+            {
+                plain(&self.config, limit).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn open_error(&self, error: DriverError) -> OpenError {
         OpenError::Database {
             database: self.name.clone(),
             advice: advice(&error).to_owned(),
             source: Box::new(error),
         }
+    }
+}
+
+async fn plain(config: &Config, limit: Duration) -> Result<(Client, JoinHandle<()>), DriverError> {
+    let (client, connection) = answered(limit, config.connect(NoTls)).await?;
+    let moving = tokio::spawn(async move { drop(connection.await) });
+    Ok((client, moving))
+}
+
+fn no_tls(name: &str, refused: Refused) -> OpenError {
+    let database = name.to_owned();
+    match refused {
+        Refused::Mode => OpenError::Unsupported {
+            database,
+            advice: tls::MODES,
+        },
+        Refused::Roots(path, source) => OpenError::File {
+            database,
+            advice: format!(
+                "cannot use the certificates of authorities in {}; give a PEM file with \
+                 sslrootcert in --database-url",
+                path.display()
+            ),
+            source,
+        },
     }
 }
 
@@ -167,6 +211,16 @@ pub(super) async fn answered<T>(
 }
 
 fn advice(error: &DriverError) -> &'static str {
+    if let DriverError::Postgres(error) = error {
+        if let Some(failure) = tls::failure(error) {
+            return tls::advice(failure);
+        }
+        let reason = std::error::Error::source(error).map(ToString::to_string);
+        if reason.is_some_and(|reason| reason.contains("not support TLS")) {
+            return "the server does not offer TLS: turn `ssl` on in its configuration, or use \
+                    sslmode=disable over a private network";
+        }
+    }
     let code = match error {
         DriverError::Postgres(error) => error.code(),
         DriverError::Sqlite(_) | DriverError::Silent(_) | DriverError::Moved => None,

@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Statement};
 use super::connect::{BackendId, Server, answered};
 use super::failure::Failure;
 use super::fence::{self, FenceEpoch};
+use super::replan::{Replan, RowsHandled};
 use super::rows::to_rows;
 use super::transaction::TransactionId;
 use super::types::Arg;
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     pub(super) begun: bool,
     /// The number of the transaction, once the server has told it.
     pub(super) xid: Option<TransactionId>,
+    /// The process of the server in which it is.
+    pub(super) backend: Option<BackendId>,
     /// What goes before the next statement; sent together with it.
     pub(super) unsent: Vec<Unsent>,
     pub(super) failure: Option<Failure>,
@@ -50,12 +53,15 @@ pub(crate) struct Session {
     pub(super) patience: Duration,
     /// What every transaction begins with, and who hears that it was refused.
     pub(super) fence: Option<(FenceEpoch, Takeover)>,
+    /// Shared with the other writers.
+    pub(super) rows: RowsHandled,
 }
 
 pub(super) struct Link {
     pub(super) client: Client,
     /// The process of the server that serves it.
     pub(super) backend: BackendId,
+    pub(super) replan: Replan,
     statements: HashMap<String, Statement>,
 }
 
@@ -70,11 +76,13 @@ impl Session {
             link: None,
             begun: false,
             xid: None,
+            backend: None,
             unsent: Vec::new(),
             failure: None,
             number,
             refused_at: None,
             fence: None,
+            rows: RowsHandled::default(),
         }
     }
 
@@ -88,6 +96,11 @@ impl Session {
         self.fence = Some((epoch, takeover));
         // A new connection is prepared for it.
         self.disconnect();
+    }
+
+    /// Plans follow what all who share this number do.
+    pub(super) fn share_rows(&mut self, rows: &RowsHandled) {
+        self.rows = rows.clone();
     }
 
     /// The number of this session, which tells its waiting times apart from those of others.
@@ -112,6 +125,7 @@ impl Session {
             self.link = Some(Link {
                 client: connected.client,
                 backend: connected.backend,
+                replan: Replan::new(&self.rows),
                 statements: HashMap::new(),
             });
         }
@@ -241,6 +255,8 @@ impl Session {
             Some(statement) => statement.clone(),
             None => self.prepare_anew(sql)?,
         };
+        let most = params.iter().map(Arg::rows).max();
+        self.rows.add(most.unwrap_or(1));
         let (wanted, given) = (statement.params().len(), params.len());
         if wanted != given {
             return Err(StoreError::Parameter {

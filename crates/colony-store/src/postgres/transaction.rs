@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 use super::connect::{BackendId, answered, last_value};
 use super::failure::Failure;
 use super::fence;
+use super::replan::DISCARD;
 use super::session::Session;
 use super::unsent::{Unsent, in_order};
 use crate::error::{DriverError, StoreError};
@@ -58,13 +59,20 @@ impl Session {
     pub(super) fn begin(&mut self, begin: &'static str, mode: Mode) {
         self.begun = false;
         self.xid = None;
+        self.backend = self.link.as_ref().map(|link| link.backend);
         self.failure = None;
         let fence = self.fence.as_ref().map_or("", |_| fence::LOOK);
         let number = match mode {
             Mode::Read => "",
             Mode::Write => "; SELECT pg_current_xact_id()",
         };
-        self.unsent = vec![Unsent::Begin(format!("{begin}{fence}{number}"))];
+        let discard = match &mut self.link {
+            Some(link) if mode == Mode::Write => link.replan.is_due(&self.rows),
+            Some(_) | None => false,
+        };
+        let discard = if discard { DISCARD } else { "" };
+        let words = format!("{discard}{begin}{fence}{number}");
+        self.unsent = vec![Unsent::Begin(words)];
     }
 
     /// Why a statement of the transaction failed, if one did.
@@ -88,8 +96,7 @@ impl Session {
         let Some(link) = &self.link else {
             return Commit::Refused(Failure::Lost, StoreError::Unreachable { source: None });
         };
-        let backend = link.backend;
-        let lost = self.xid.map(|xid| Lost { xid, backend });
+        let lost = self.lost();
         let unsent = std::mem::take(&mut self.unsent);
         let commit = link.client.batch_execute("COMMIT");
         let told = Cell::new(None);
@@ -129,6 +136,26 @@ impl Session {
         };
         let answer = answered(self.patience, link.client.batch_execute(sql));
         self.runtime.block_on(answer)
+    }
+
+    fn lost(&self) -> Option<Lost> {
+        let (xid, backend) = self.xid.zip(self.backend)?;
+        Some(Lost { xid, backend })
+    }
+
+    /// Leaves a lost connection before its transaction was to be committed. Its process may not have
+    /// noticed, and holds locks for which the next try would wait: it is ended, if that can be done
+    /// at once.
+    pub(super) fn abandon(&mut self) {
+        let lost = self.lost();
+        self.xid = None;
+        self.disconnect();
+        if let Some(lost) = lost
+            && self.connect().is_ok()
+        {
+            // The next try finds out what is wrong.
+            let _ = self.ask(lost);
+        }
     }
 
     /// Asks on a new connection what became of a transaction, for as long as that is bearable.

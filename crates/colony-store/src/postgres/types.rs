@@ -68,6 +68,14 @@ impl ToSql for Arg<'_> {
 }
 
 impl Arg<'_> {
+    /// How many rows a statement handles that is given this.
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(params) => params.len(),
+        }
+    }
+
     /// The same, borrowing nothing.
     pub(super) fn to_kept(&self) -> KeptArg {
         match self {

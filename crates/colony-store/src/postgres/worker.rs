@@ -117,15 +117,15 @@ impl Worker<'_> {
                 Failure::Final => return Ended::Refused,
                 Failure::TakenOver => return settle_all(jobs, &StoreError::TakenOver),
                 Failure::Lost => {
-                    self.session.disconnect();
+                    self.session.abandon();
                     if since.elapsed() > RECONNECT_MAX {
                         return settle_all(jobs, &StoreError::Unreachable { source: None });
                     }
                 }
                 Failure::Conflict => {
                     collisions += 1;
-                    // At first the one that went before has ended by now.
-                    if collisions > 1 && collisions < tries {
+                    // Who comes back at once meets the same one, who has not been woken yet.
+                    if collisions < tries {
                         std::thread::sleep(pause(collisions, self.session.number()));
                     }
                 }
@@ -235,12 +235,12 @@ fn ensure_connected(session: &mut Session, since: Instant) -> Result<(), StoreEr
     Ok(())
 }
 
-/// A wait that grows with each attempt, up to 8 ms, and differs between threads, so that those
+/// A wait that grows with each attempt, up to 16 ms, and differs between threads, so that those
 /// who collided do not meet again.
 fn pause(attempt: u32, session: usize) -> Duration {
     let longest = 1_u64 << attempt.min(4);
     // Spreads successive small numbers over the whole range (the multiplier of SplitMix64).
     let seed = (u64::from(attempt) << 32) | session as u64;
     let spread = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    Duration::from_micros(longest * 250 + spread % (longest * 250))
+    Duration::from_micros(longest * 500 + spread % (longest * 500))
 }

@@ -13,8 +13,8 @@ use crate::error::{DriverError, OpenError};
 const STATEMENT_CACHE: usize = 512;
 
 /// Settings of every connection. `FULL` puts each commit on disk before it is acknowledged;
-/// grouped commits make that cheap. A checkpoint every 16 MB instead of 4 writes pages that many
-/// commits change less often. The busy timeout is for other programs, such as a backup: the
+/// grouped commits make that cheap. Checkpoints are made beside the writer (`checkpoint.rs`). The
+/// busy timeout is for other programs, such as a backup: the
 /// store itself has one writer. `LIKE` minds letter case, as on PostgreSQL.
 const SETTINGS: &str = "
     PRAGMA busy_timeout = 5000;
@@ -24,7 +24,7 @@ const SETTINGS: &str = "
     PRAGMA case_sensitive_like = ON;
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -16000;
-    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 67108864;
 ";
 
@@ -63,11 +63,7 @@ pub(super) fn open_reading(path: &Path) -> Result<Connection, OpenError> {
 }
 
 fn open_with(path: &Path, settings: &str) -> Result<Connection, OpenError> {
-    let failed = |source: rusqlite::Error| OpenError::Database {
-        database: name(path),
-        advice: advice(&source).to_owned(),
-        source: Box::new(DriverError::Sqlite(source)),
-    };
+    let failed = |source| failed(path, source);
     let connection = Connection::open(path).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.execute_batch(settings).map_err(failed)?;
@@ -77,6 +73,14 @@ fn open_with(path: &Path, settings: &str) -> Result<Connection, OpenError> {
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(failed)?;
     Ok(connection)
+}
+
+pub(super) fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
+    OpenError::Database {
+        database: name(path),
+        advice: advice(&source).to_owned(),
+        source: Box::new(DriverError::Sqlite(source)),
+    }
 }
 
 /// What to call the database in messages.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_channel::Receiver;
 use rusqlite::Connection;
 
+use super::checkpoint::Checkpoints;
 use super::identity::Identity;
 use super::reader::{statement, transaction};
 use crate::error::{DriverError, StoreError};
@@ -32,6 +33,7 @@ pub(super) fn run(
     file: &Identity,
     queue: Receiver<Box<dyn Job>>,
     counters: &Counters,
+    mut checkpoints: Checkpoints,
 ) {
     let writer = Writer {
         connection,
@@ -47,6 +49,7 @@ pub(super) fn run(
         let jobs = line.group(first);
         siblings = jobs.len();
         settle(jobs, |jobs| writer.write(jobs));
+        checkpoints.committed(connection);
     }
 }
 

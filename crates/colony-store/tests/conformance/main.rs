@@ -1,5 +1,6 @@
 //! What a store promises, checked on both databases.
 
+mod checkpoints;
 mod data;
 mod faults;
 mod groups;
@@ -12,6 +13,7 @@ mod plans;
 mod postgres_only;
 mod search;
 mod takeover;
+mod tls;
 mod transactions;
 mod values;
 

@@ -122,8 +122,8 @@ fn errors_say_what_to_do() {
             "--database-url is malformed",
         ),
         (
-            StoreConfig::postgres("postgres://h/d?sslmode=require"),
-            "TLS",
+            StoreConfig::postgres("postgres://u:hunter2@h/d?sslmode=sometimes"),
+            "verify-full",
         ),
     ] {
         let error = Store::open(&config).map(drop).unwrap_err();

@@ -14,7 +14,7 @@ use colony_store::ledger::task::{self, NewTask};
 use colony_store::ledger::{RunRow, TaskRow, Waiting};
 use colony_store::queue::{self, QueuedTask};
 use colony_store::{Dialect, StoreError, Tx, object, timer};
-use colony_testkit::both_databases;
+use colony_testkit::{TestStore, both_databases};
 use uuid::Uuid;
 
 const WAITING: u128 = 20_000;
@@ -52,6 +52,11 @@ fn new_task(number: u128) -> NewTask {
 }
 
 fn fill(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fill_run(tx)?;
+    create(tx, &(1..=WAITING).map(new_task).collect::<Vec<_>>())
+}
+
+fn fill_run(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let run = RunRow {
         id: run_id(),
         org_id: "acme".to_owned(),
@@ -67,8 +72,7 @@ fn fill(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         updated_at: NOW,
         marks: Marks::default(),
     };
-    run::insert_runs(tx, &[run])?;
-    create(tx, &(1..=WAITING).map(new_task).collect::<Vec<_>>())
+    run::insert_runs(tx, &[run])
 }
 
 fn create(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<(), StoreError> {
@@ -270,6 +274,54 @@ both_databases! {
             assert!(plans[0].plan.contains("artifacts_object"), "{plans:?}");
         }
     }
+}
+
+/// Rows of the work queue that were read by looking at all of a table.
+fn rows_scanned(db: &TestStore) -> i64 {
+    // What a connection counts is told about once a second, or when it is asked to.
+    let tell = |tx: &mut Tx<'_>| tx.query("SELECT pg_stat_force_next_flush()", &[]);
+    db.write_blocking(tell).unwrap();
+    let sql = "SELECT CAST(SUM(seq_tup_read) AS BIGINT) FROM pg_stat_user_tables
+        WHERE relname IN ('tasks', 'queue', 'leases', 'runs')";
+    let count = db.write_blocking(move |tx| tx.query_one(sql, &[])?.get::<i64>(0));
+    count.unwrap_or_else(|error: StoreError| panic!("{error:?}"))
+}
+
+/// Statements that were prepared when their tables were empty do not read all of them when they have
+/// grown, whether the server has looked at them since or not.
+#[test]
+fn plans_follow_the_growth_of_their_tables() {
+    let db = TestStore::postgres("growth");
+    let rounds = |numbers: std::ops::Range<u128>| {
+        for number in numbers {
+            db.write_blocking(move |tx| {
+                let three = (0..3).map(|n| new_task(number * 10 + n));
+                create(tx, &three.collect::<Vec<_>>())?;
+                let ids = claim(tx)?;
+                report(tx, &ids)?;
+                upkeep(tx)
+            })
+            .unwrap();
+        }
+    };
+    db.write_blocking(|tx| {
+        for table in ["tasks", "queue", "leases", "runs"] {
+            tx.execute(
+                &format!("ALTER TABLE {table} SET (autovacuum_enabled = off)"),
+                &[],
+            )?;
+        }
+        fill_run(tx)
+    })
+    .unwrap();
+    rounds(100_000..100_010);
+    let many: Vec<NewTask> = (1..=WAITING).map(new_task).collect();
+    db.write_blocking(move |tx| create(tx, &many)).unwrap();
+    rounds(200_000..200_040);
+    let before = rows_scanned(&db);
+    rounds(300_000..300_200);
+    let scanned = rows_scanned(&db) - before;
+    assert!(scanned < 20_000, "{scanned} rows");
 }
 
 /// Whether a step of a plan looks at all rows of a table, or sorts them.

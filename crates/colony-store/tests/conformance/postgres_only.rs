@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use colony_store::{Store, StoreError, Tx};
-use colony_testkit::{TestStore, wait_for};
+use colony_store::{Store, StoreConfig, StoreError, Tx};
+use colony_testkit::{TestProxy, TestStore, wait_for};
 
 use crate::groups::write_together;
 use crate::{add_item, item_names, make_items};
@@ -184,4 +184,40 @@ fn a_lost_lock_is_taken_again() {
         other => Err(format!("{other} locks")),
     });
     assert!(Store::open(db.config()).is_err());
+}
+
+/// A server that has not noticed that a connection is lost keeps its locks: they are not waited for.
+#[test]
+fn locks_of_a_silent_connection_are_not_waited_for() {
+    let db = TestStore::postgres("silent_locks");
+    make_items(&db);
+    db.write_blocking(|tx| add_item(tx, "x", 0)).unwrap();
+    let (proxy, url) = TestProxy::before(db.server().unwrap().url());
+    let config = StoreConfig {
+        reply_timeout: Duration::from_millis(500),
+        ..StoreConfig::postgres(url)
+    };
+    let store = Store::open(&config).unwrap();
+    let proxy = Arc::new(proxy);
+    let mut runs = 0;
+    let start = std::time::Instant::now();
+    let result = store.write_blocking(move |tx| {
+        runs += 1;
+        tx.execute("UPDATE items SET number = number + 1", &[])?;
+        // Both ways are dumb for the connections that are there.
+        if runs == 1 {
+            proxy.silence();
+        }
+        tx.query("SELECT 1", &[])?;
+        Ok::<_, StoreError>(runs)
+    });
+    assert_eq!(result.unwrap(), 2);
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+    let number =
+        db.read_blocking(|tx| tx.query_one("SELECT number FROM items", &[])?.get::<i64>(0));
+    assert_eq!(number.unwrap(), 1);
 }
