@@ -12,7 +12,6 @@ use colony_wire::{AntMessage, Hello, QueenMessage, VERSION};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::artifacts::chain;
 use crate::attempt::{Crew, Wants};
 use crate::config::AntConfig;
 use crate::executor::Executor;
@@ -20,6 +19,7 @@ use crate::objects::Objects;
 use crate::porter::Porters;
 use crate::shell::ShellExecutor;
 use crate::work_root::{WorkRoot, WorkRootError};
+use colony_core::text::with_causes;
 use hub::Hub;
 
 /// The two directions to a queen. Bounded: a slow queen slows down the output of commands.
@@ -181,7 +181,7 @@ impl Ant {
         let reached = porters.reach(root.path()).await;
         reached.map_err(|error| AntError::RunAs {
             user: run_as.name.clone(),
-            problem: chain(&error),
+            problem: with_causes(&error),
         })?;
         Ok(Some(porters))
     }

@@ -27,7 +27,6 @@ use colony_core::time::Clock;
 use colony_wire::{AntMessage, Environment, Failure, Order, Report};
 use tokio::sync::mpsc;
 
-use crate::artifacts::chain;
 use crate::config::AntConfig;
 use crate::environment;
 use crate::executor::{Executor, Place, Session};
@@ -37,6 +36,7 @@ use crate::porter::Porters;
 use crate::redact::Redactor;
 use crate::stop::{Level, StopSignal};
 use crate::work_root::{Site, WorkRoot};
+use colony_core::text::with_causes;
 use phase::Phase;
 use stage::Record;
 pub(crate) use want::{Wants, want_of};
@@ -192,7 +192,7 @@ impl<'c> Attempt<'c> {
             .ok_or_else(|| could_not(format!("this ant has no executor for {method}")))?;
         let directory = self.directory();
         if let Err(error) = self.make_directories(&directory).await {
-            let (name, why) = (directory.display(), chain(&*error));
+            let (name, why) = (directory.display(), with_causes(&*error));
             let message = format!("make the directory {name}: {why}");
             return Err(match want::is_want(&*error) {
                 true => Trouble::Want(message),
@@ -201,8 +201,8 @@ impl<'c> Attempt<'c> {
         }
         let session = executor.open(Place { directory }).await;
         session.map_err(|error| match want::is_want(&error) {
-            true => Trouble::Want(chain(&error)),
-            false => could_not(chain(&error)).into(),
+            true => Trouble::Want(with_causes(&error)),
+            false => could_not(with_causes(&error)).into(),
         })
     }
 

@@ -2,6 +2,7 @@
 //! steer no terminals.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write as _;
 
 /// Whether a character may change how what is around it is read: control characters, line ends of
@@ -69,6 +70,21 @@ pub fn code_point(letter: char) -> String {
     format!("U+{:04X}", u32::from(letter))
 }
 
+/// An error with its causes, in one line. A cause that its effect has told already is left out.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +124,24 @@ mod tests {
         }
         assert_eq!(code_point('\0'), "U+0000");
         assert_eq!(storable("a\0".to_owned()), "a\u{fffd}");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Told {
+        text: &'static str,
+        #[source]
+        cause: Option<Box<Told>>,
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let told = |text, cause: Option<Told>| Told {
+            text,
+            cause: cause.map(Box::new),
+        };
+        let disk = told("disk full", None);
+        let error = told("failed to write", Some(told("write", Some(disk))));
+        assert_eq!(with_causes(&error), "failed to write: disk full");
     }
 }

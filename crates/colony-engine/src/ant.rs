@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use colony_core::id::{AttemptRef, RunId};
-use colony_core::text::{code_point, control_in_name};
+use colony_core::text::{code_point, control_in_name, with_causes};
 use colony_store::StoreError;
 use colony_store::lease::{self, HolderKind};
 use colony_wire::{AntMessage, Hello, LogChunk, QueenMessage};
@@ -83,7 +83,7 @@ impl Engine {
             if !error.is_unavailable() || self.store.is_taken_over() {
                 return Err(error);
             }
-            tracing::error!(ant.id = %ant_id, "failed to take back leases of an ant: {error}");
+            tracing::error!(ant.id = %ant_id, "failed to take back leases of an ant: {}", with_causes(&error));
             backoff.pause().await;
         }
         let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
@@ -176,7 +176,9 @@ impl Engine {
                     self.ants.send(ant_id, QueenMessage::LeaseLost { attempt });
                 }
             }
-            Err(error) => tracing::error!(ant.id = %ant_id, "failed to renew leases: {error}"),
+            Err(error) => {
+                tracing::error!(ant.id = %ant_id, "failed to renew leases: {}", with_causes(&error))
+            }
         }
     }
 
@@ -210,7 +212,7 @@ impl Engine {
         let Err(error) = self.give_back(attempt, run_id, message).await else {
             return;
         };
-        tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {error}");
+        tracing::error!(task.id = %attempt.task_id, "failed to take back a lease: {}", with_causes(&error));
         let engine = self.clone();
         // The ant has more to say meanwhile.
         tokio::spawn(async move {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use colony_core::id::DefinitionId;
+use colony_core::text::with_causes;
 use colony_spec::{Definition, Diagnostic, Format};
 use colony_store::definition::{self, DefinitionRow};
 use colony_store::request;
@@ -168,7 +169,7 @@ impl Engine {
                     let id = row.id;
                     match engine.current(tx, row) {
                         Err(error) if error.is_about_rows() => {
-                            tracing::error!(definition.id = %id, "left out of a list: {error}");
+                            tracing::error!(definition.id = %id, "left out of a list: {}", with_causes(&error));
                         }
                         compiled => rows.push(compiled?),
                     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use colony_core::id::RunId;
 use colony_core::job::{AttemptEnd, EndStatus};
+use colony_core::text::with_causes;
 use colony_store::lease::Lease;
 
 use crate::ant::Sent;
@@ -37,7 +38,7 @@ pub(crate) async fn run(engine: Engine) {
         match engine.perform_with(Dispatch, rooms).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
-                tracing::error!("failed to lease tasks: {error}");
+                tracing::error!("failed to lease tasks: {}", with_causes(&error));
                 backoff.pause().await;
                 engine.nudges.dispatcher.notify_one();
             }
@@ -146,7 +147,7 @@ impl Engine {
             match self.perform_with(ended, std::mem::take(&mut rooms)).await {
                 Ok(_) => return,
                 Err(error) if error.is_unavailable() && !self.store.is_taken_over() => {
-                    tracing::error!("failed to end a task: {error}");
+                    tracing::error!("failed to end a task: {}", with_causes(&error));
                     backoff.pause().await;
                 }
                 Err(error) => return self.give_up_run(lease.run_id, &error).await,
@@ -157,7 +158,7 @@ impl Engine {
     /// A leased task that could not be sent: it is offered again, or its run ends when it is to
     /// blame itself.
     async fn end_unsent(&self, lease: &Lease, error: &EngineError) {
-        tracing::error!(task.id = %lease.attempt.task_id, "failed to send a task: {error}");
+        tracing::error!(task.id = %lease.attempt.task_id, "failed to send a task: {}", with_causes(&error));
         if !error.is_about_rows() {
             return spawn_give_back(self, lease);
         }
@@ -168,7 +169,7 @@ impl Engine {
     async fn give_up_run(&self, id: RunId, error: &EngineError) {
         if let Err(error) = self.give_up(Subject::Run(id), error).await {
             // Its lease runs out.
-            tracing::error!("failed to give up a run: {error}");
+            tracing::error!("failed to give up a run: {}", with_causes(&error));
         }
     }
 }

@@ -8,6 +8,7 @@ use colony_core::error_code;
 use colony_core::id::{AttemptRef, RequestId, RunId, TaskId};
 use colony_core::job::JobError;
 use colony_core::state::JobState;
+use colony_core::text::with_causes;
 use colony_store::give_up::{self, GivenUp};
 use colony_wire::QueenMessage;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ impl Engine {
         tokio::spawn(async move {
             for (subject, reason) in guilty {
                 if let Err(error) = engine.give_up_because(subject, reason).await {
-                    tracing::error!(?subject, "failed to give up: {error}");
+                    tracing::error!(?subject, "failed to give up: {}", with_causes(&error));
                 }
             }
             engine.nudges.dispatcher.notify_one();

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use colony_core::id::IdSource;
+use colony_core::text::with_causes;
 use colony_core::time::{Clock, TimeShift, Timestamp};
 use colony_store::{Store, StoreError, clock_shift};
 use tokio::sync::Mutex;
@@ -72,7 +73,10 @@ impl Engine {
                 self.nudges.due_at(LONG_AGO);
             }
             Err(error) => {
-                tracing::error!("failed to move times after a jump of the clock: {error}");
+                tracing::error!(
+                    "failed to move times after a jump of the clock: {}",
+                    with_causes(&error)
+                );
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use colony_core::id::TaskId;
+use colony_core::text::with_causes;
 use colony_store::artifact::{self, ArtifactRow};
 use colony_store::context::{self, Context};
 use colony_store::execution::{self, ExecutionRow, TaskExecutionRow};
@@ -64,7 +65,7 @@ impl Engine {
                 let view = match engine.execution_view(tx, &request) {
                     // What is known of the request must not be hidden by it.
                     Err(error) if error.is_about_rows() => {
-                        tracing::error!(request.id = %request.id, "an execution is left out: {error}");
+                        tracing::error!(request.id = %request.id, "an execution is left out: {}", with_causes(&error));
                         None
                     }
                     view => view?,

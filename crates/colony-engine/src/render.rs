@@ -3,6 +3,7 @@
 
 use colony_core::method::Method;
 use colony_core::queue_key;
+use colony_core::text::with_causes;
 use colony_store::queue::{self, QueuedTask};
 
 use crate::backoff::Backoff;
@@ -25,7 +26,7 @@ pub(crate) async fn run(engine: Engine) {
             }
             Ok(_) => backoff.reset(),
             Err(error) => {
-                tracing::error!("failed to render tasks: {error}");
+                tracing::error!("failed to render tasks: {}", with_causes(&error));
                 backoff.pause().await;
             }
         }

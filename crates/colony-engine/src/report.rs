@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use colony_core::id::{AttemptRef, RunId};
 use colony_core::job::AttemptEnd;
+use colony_core::text::with_causes;
 use colony_wire::{QueenMessage, Report};
 
 use crate::ant::AntRoom;
@@ -37,7 +38,7 @@ impl Engine {
                     .send(ant_id, QueenMessage::ReportStored { attempt, accepted });
             }
             Err(error) => {
-                tracing::error!(task.id = %attempt.task_id, "failed to store a report: {error}");
+                tracing::error!(task.id = %attempt.task_id, "failed to store a report: {}", with_causes(&error));
             }
         }
     }
@@ -50,7 +51,7 @@ impl Engine {
         error: &EngineError,
     ) -> Result<bool, EngineError> {
         let id = attempt.task_id;
-        tracing::error!(task.id = %id, "failed to store a report: {error}");
+        tracing::error!(task.id = %id, "failed to store a report: {}", with_causes(&error));
         let message = format!("its report cannot be stored: {}", why(error));
         let failed = End {
             attempt,

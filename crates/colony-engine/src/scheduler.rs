@@ -13,6 +13,7 @@ use colony_core::job::{JobError, TaskRun};
 use colony_core::schedule::{
     Ant, Cursor, Need, Queue, Reason, SchedulePlan, Snapshot, Waiting, plan,
 };
+use colony_core::text::with_causes;
 use colony_store::definition::{self, Flags};
 use colony_store::request::{self, RequestRow};
 use colony_store::schedule::DueRequest;
@@ -42,7 +43,7 @@ pub(crate) async fn run(engine: Engine) {
         match look(&engine, &wanted, &mut cursor).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
-                tracing::error!("failed to schedule: {error}");
+                tracing::error!("failed to schedule: {}", with_causes(&error));
                 backoff.pause().await;
                 engine.nudges.want_again(wanted);
             }

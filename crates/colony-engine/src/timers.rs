@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use colony_core::id::{RequestId, RunId, TaskId};
+use colony_core::text::with_causes;
 use colony_core::time::Timestamp;
 use colony_store::absence::{self, Absence};
 use colony_store::lease::{self, DueLease, HolderKind, Lease};
@@ -79,7 +80,7 @@ impl Loop {
                 next.into_iter().for_each(|at| engine.nudges.due_at(at));
             }
             Err(error) => {
-                tracing::error!("failed to fire timers: {error}");
+                tracing::error!("failed to fire timers: {}", with_causes(&error));
                 self.backoff.pause().await;
                 self.presence.in_vain();
                 engine.nudges.due_at(engine.now());

@@ -1,5 +1,6 @@
 //! Connections: bounds of number and time, and an end that lets calls finish.
 
+use colony_core::text::with_causes;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -144,7 +145,11 @@ impl Door {
 
     async fn pause_after(&self, error: &io::Error) {
         if let Some(count) = self.failed.count() {
-            tracing::warn!(count, "failed to accept a connection: {error}");
+            tracing::warn!(
+                count,
+                "failed to accept a connection: {}",
+                with_causes(&error)
+            );
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }

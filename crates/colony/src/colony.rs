@@ -17,6 +17,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use colony_ant::RunAs;
 use colony_core::id::{IdSource, MonotonicIds};
+use colony_core::text::with_causes;
 use colony_core::time::{Clock, SteadyClock, SystemClock};
 use colony_engine::ledger::Ledger;
 use colony_engine::{Engine, EngineParts, EngineSettings, ObjectSweeper};
@@ -157,11 +158,5 @@ impl Running {
 
 /// An error whose own text reads after "failed to …", behind what failed and before its causes.
 fn failed_to(error: impl std::error::Error, what: &str) -> anyhow::Error {
-    let mut text = format!("{what} to {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    anyhow::Error::msg(text)
+    anyhow::Error::msg(format!("{what} to {}", with_causes(&error)))
 }

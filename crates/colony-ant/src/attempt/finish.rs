@@ -8,10 +8,10 @@ use colony_wire::{AntMessage, Failure, LogRef, Outcome, Report, StoredObject};
 
 use super::want::{Patience, is_want};
 use super::{Attempt, Ending, Trouble, shown};
-use crate::artifacts::chain;
 use crate::dependencies::Unpacker;
 use crate::log::{Log, WholeLog};
 use crate::stop::Level;
+use colony_core::text::with_causes;
 
 impl Attempt<'_> {
     /// Downloads and unpacks what earlier tasks made.
@@ -48,7 +48,7 @@ impl Attempt<'_> {
             let task = &dependency.task_type;
             let named = |error: &(dyn Error + 'static)| {
                 (
-                    format!("dependency `{task}`: {}", chain(error)),
+                    format!("dependency `{task}`: {}", with_causes(error)),
                     is_want(error),
                 )
             };
@@ -174,7 +174,7 @@ impl Attempt<'_> {
             match self.crew.objects.put_file(&object_key, path).await {
                 Ok(()) => break,
                 Err(error) if is_want(&error) && patience.once_more().await => {}
-                Err(error) => return Err(chain(&error)),
+                Err(error) => return Err(with_causes(&error)),
             }
         }
         Ok(LogRef::Stored(StoredObject {

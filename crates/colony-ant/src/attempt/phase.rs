@@ -12,10 +12,10 @@ use super::capture::{self, Capture};
 use super::command::{CommandEnd, Watch, WatchLimits};
 use super::want::is_want;
 use super::{Attempt, Trouble};
-use crate::artifacts::chain;
 use crate::environment;
 use crate::executor::{Session, StartError};
 use crate::stop::Level;
+use colony_core::text::with_causes;
 
 /// A part of an attempt that runs commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Attempt<'_> {
     }
 
     fn not_started(&mut self, error: &StartError) -> Trouble {
-        let message = self.redactor.mask(&chain(error)).into_owned();
+        let message = self.redactor.mask(&with_causes(error)).into_owned();
         self.log.notice(&format!("failed to {message}"));
         match is_want(error) {
             true => Trouble::Want(message),

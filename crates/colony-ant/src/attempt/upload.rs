@@ -1,5 +1,6 @@
 //! Artifacts out: the archive of what the rules of the task name and of the commands' stdout.
 
+use colony_core::text::with_causes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use colony_wire::{Failure, Outcome, StoredObject, UploadWhen};
 
 use super::want::{Patience, is_want};
 use super::{Attempt, Trouble, shown, stage};
-use crate::artifacts::{self, Content, Extra, PackError, Packed, chain};
+use crate::artifacts::{self, Content, Extra, PackError, Packed};
 use crate::objects::ObjectError;
 use crate::porter::Packing;
 use tokio::time::error::Elapsed;
@@ -61,7 +62,7 @@ impl Attempt<'_> {
         let uploaded = self.upload_patiently().await;
         let (stored, failure) = match uploaded {
             Ok(Err(error)) if is_want(&error) => {
-                let why = chain(&error);
+                let why = with_causes(&error);
                 if *outcome == Outcome::Completed && !self.order.artifacts.paths.is_empty() {
                     return Err(Trouble::Want(why));
                 }
@@ -70,7 +71,7 @@ impl Attempt<'_> {
                 (None, None)
             }
             Ok(Ok(Uploaded { stored, missing })) => (stored, missing_failure(&missing)),
-            Ok(Err(error)) => (None, Some(artifacts_failure(&chain(&error)))),
+            Ok(Err(error)) => (None, Some(artifacts_failure(&with_causes(&error)))),
             Err(_) => (None, Some(self.upload_timeout())),
         };
         self.record.timings.artifacts_uploaded_at = Some(self.crew.clock.now());
@@ -93,7 +94,7 @@ impl Attempt<'_> {
             match uploaded {
                 Err(error) if is_want(&error) => {
                     if std::mem::take(&mut is_first) {
-                        let why = chain(&error);
+                        let why = with_causes(&error);
                         self.log.notice(&format!("artifacts: {why}; trying again"));
                     }
                     if !patience.once_more().await {

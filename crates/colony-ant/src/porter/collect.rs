@@ -190,7 +190,7 @@ mod tests {
             (vec![missing(), missing(), DONE], "more is missing"),
         ] {
             let error = collected(&notes).unwrap_err();
-            let text = artifacts::chain(&error);
+            let text = colony_core::text::with_causes(&error);
             assert!(text.contains(expected), "{text}");
         }
     }

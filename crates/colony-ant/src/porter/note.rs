@@ -4,8 +4,8 @@ use std::error::Error;
 use std::io::{self, Read, Write};
 
 use super::PorterError;
-use crate::artifacts::chain;
 use crate::attempt::want_of;
+use colony_core::text::with_causes;
 
 /// Bytes of a file in one note.
 pub(super) const BLOCK: usize = 128 << 10;
@@ -44,7 +44,7 @@ impl Note {
             },
             None => Self::Failed {
                 number: 0,
-                text: chain(error),
+                text: with_causes(error),
             },
         }
     }

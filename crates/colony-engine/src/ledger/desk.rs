@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use colony_core::id::TaskId;
+use colony_core::text::with_causes;
 use colony_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -326,7 +327,7 @@ impl Desk {
                 self.hand_out(&group, claimed).await
             }
             Err(error) if error.is_about_rows() => {
-                tracing::error!("failed to claim tasks: {error}");
+                tracing::error!("failed to claim tasks: {}", with_causes(&error));
                 self.serve_alone(&group).await
             }
             Err(error) => {
@@ -350,7 +351,7 @@ impl Desk {
                     }
                     Err((Some(id), error)) if error.is_about_rows() => {
                         if let Err(error) = self.give_up(id, error).await {
-                            tracing::error!("failed to end a task: {error}");
+                            tracing::error!("failed to end a task: {}", with_causes(&error));
                             break;
                         }
                     }
@@ -433,14 +434,14 @@ impl Desk {
             let given = self.engine.give_back(attempt, None, "its worker went away");
             if let Err(error) = given.await {
                 // Its lease runs out.
-                tracing::warn!(task.id = %attempt.task_id, "failed to give a task back: {error}");
+                tracing::warn!(task.id = %attempt.task_id, "failed to give a task back: {}", with_causes(&error));
             }
         }
     }
 
     /// A claim that waits outlives a database that is away for a moment; others hear of it.
     fn refuse(&mut self, group: &[(u64, Wish)], error: StoreError) {
-        tracing::error!("failed to claim tasks: {error}");
+        tracing::error!("failed to claim tasks: {}", with_causes(&error));
         let may_pass = error.is_retryable();
         let error = Arc::new(error);
         *lock(&self.signals.bell.trouble) = may_pass.then(|| Arc::clone(&error));

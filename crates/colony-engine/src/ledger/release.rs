@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use colony_core::id::{AttemptRef, TaskId};
 use colony_core::state::TaskStatus;
+use colony_core::text::with_causes;
 use colony_core::time::Timestamp;
 use colony_store::lease::{self, Held, HolderKind};
 use colony_store::ledger::{TaskRow, Waiting, task};
@@ -89,7 +90,7 @@ pub(super) async fn give_back(engine: &Engine, signals: &Signals, tasks: Vec<Cla
     match rows {
         Ok(rows) => signals.tasks_changed(rows.iter()),
         // Their leases run out.
-        Err(error) => tracing::warn!("failed to give tasks back: {error}"),
+        Err(error) => tracing::warn!("failed to give tasks back: {}", with_causes(&error)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use colony_core::id::AttemptRef;
+use colony_core::text::with_causes;
 use colony_wire::LogChunk;
 
 use super::spool::{Lines, Spool};
@@ -112,7 +113,7 @@ impl LiveLogs {
         let log = lock(&self.logs).get(&attempt).map(Arc::clone)?;
         let read = lock(&log).spool.read(offset, limit);
         Some(read.unwrap_or_else(|error| {
-            tracing::warn!(task.id = %attempt.task_id, "failed to read a live log: {error}");
+            tracing::warn!(task.id = %attempt.task_id, "failed to read a live log: {}", with_causes(&error));
             Lines {
                 end: offset,
                 ..Lines::default()

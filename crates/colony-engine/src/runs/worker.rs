@@ -7,7 +7,7 @@ use colony_core::id::{AttemptRef, RunId, TaskId};
 use colony_core::job::{AttemptEnd, EndStatus, Event};
 use colony_core::plan::TaskPlan;
 use colony_core::state::TaskStatus;
-use colony_core::text::control_in_name;
+use colony_core::text::{control_in_name, with_causes};
 use colony_core::time::Timestamp;
 use colony_store::job_run::{Shown, error_json};
 use colony_store::lease::{Holder, HolderKind, Lease};
@@ -387,7 +387,7 @@ fn members(output: &str) -> BTreeMap<String, Value> {
         Ok(_) => BTreeMap::new(),
         Err(error) => {
             // Deeper than templates can use; the output itself is kept as it is.
-            tracing::warn!("an output gives no variables: {error}");
+            tracing::warn!("an output gives no variables: {}", with_causes(&error));
             BTreeMap::new()
         }
     }

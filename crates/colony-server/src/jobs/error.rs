@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use colony_api::jobs::{ErrorBody, ErrorDetail};
+use colony_core::text::with_causes;
 use colony_engine::EngineError;
 use colony_spec::Diagnostic;
 use colony_store::StoreError;
@@ -203,11 +204,5 @@ pub(super) fn with_help(diagnostic: &Diagnostic) -> String {
 
 /// Logs an internal error with its causes, in the one place where it is handled.
 fn log(error: &dyn Error) {
-    let mut text = format!("failed to {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    tracing::error!("{text}");
+    tracing::error!("failed to {}", with_causes(error));
 }

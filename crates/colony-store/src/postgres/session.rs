@@ -1,5 +1,6 @@
 //! One connection and its prepared statements.
 
+use colony_core::text::with_causes;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -135,7 +136,9 @@ impl Session {
     /// Notes whether connecting failed; the log hears of the first failure and of its end.
     fn note(&mut self, refusal: Option<&DriverError>) {
         match (self.refused_at, refusal) {
-            (None, Some(error)) => tracing::error!("the database cannot be reached: {error}"),
+            (None, Some(error)) => {
+                tracing::error!("the database cannot be reached: {}", with_causes(&error))
+            }
             (Some(_), None) => tracing::warn!("the database is reached again"),
             _ => {}
         }

@@ -5,6 +5,7 @@
 //! written to all the time never comes to an end that way and would grow for ever, so the writer
 //! moves what little has come meanwhile: then it begins the log anew.
 
+use colony_core::text::with_causes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -105,6 +106,9 @@ fn checkpoint(connection: &Connection) {
     });
     if let Err(error) = moved {
         // The commits are safe in the log.
-        tracing::warn!("failed to move commits from the log into the database: {error}");
+        tracing::warn!(
+            "failed to move commits from the log into the database: {}",
+            with_causes(&error)
+        );
     }
 }
