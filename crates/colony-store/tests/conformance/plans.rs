@@ -238,7 +238,9 @@ fn is_scan(dialect: Dialect, step: &str) -> bool {
         // The least entry of an index is its first.
         Dialect::Sqlite => {
             let whole = step.starts_with("SCAN") && !step.contains("USING");
-            let made = step.contains("SCAN CONSTANT") || step.contains("SUBQUERY");
+            let made = ["CONSTANT", "SUBQUERY", "VALUES CLAUSE", "SCAN new"]
+                .iter()
+                .any(|word| step.contains(word));
             (whole && !made && !step.contains("due")) || step.contains("TEMP B-TREE FOR ORDER")
         }
         Dialect::Postgres => step.starts_with("Seq Scan"),
