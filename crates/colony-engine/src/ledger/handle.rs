@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use colony_core::id::{IdSource, RunDataId, RunId, TaskId};
 use colony_core::time::{Clock, Timestamp};
+use colony_store::ledger::block::Counted;
 use colony_store::ledger::data::{DataQuery, FoundData};
 use colony_store::ledger::list::{self, LedgerList};
 use colony_store::ledger::{DataRow, RunRow, TaskRow, run, task};
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::change::{ChangeTask, Changed, Changes, RunChange, change_run, change_tasks};
 use super::claim::{Claim, ClaimedTask};
+use super::counting::Counting;
 use super::create::{CreateRun, CreateTasks, CreatedTask, NewTasks, create_runs, create_tasks};
 use super::data::{Delete, WriteData, delete_data, query_data, tag_data, write_data};
 use super::desk::{Answer, Desk, DeskBell, Wish};
@@ -46,6 +48,7 @@ struct Inner {
     tasks: Lane<NewTasks, Vec<CreatedTask>>,
     changes: Lane<Changes, Changed>,
     data: Lane<DataRow, DataRow>,
+    counting: Counting,
     _loops: JoinSet<()>,
 }
 
@@ -95,6 +98,7 @@ impl Ledger {
             signals.clone(),
             following,
         ));
+        let counting = Counting::start(store.clone(), &mut loops);
         let created = signals.clone();
         let tasks = Lane::start(
             store.clone(),
@@ -117,6 +121,7 @@ impl Ledger {
                 runs: Lane::start(store.clone(), create_runs, |_| 1, |_| {}),
                 data: Lane::start(store.clone(), write_data, |_| 1, |_| {}),
                 tasks,
+                counting,
                 changes,
                 jobs,
                 store,
@@ -176,10 +181,13 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn list_runs(&self, query: LedgerList) -> Result<Page<RunRow>, LedgerError> {
-        Ok(self
-            .store()
-            .read(move |tx| list::list_runs(tx, &query))
-            .await?)
+        let list = query.clone();
+        let page = self.store().read(move |tx| list::list_runs(tx, &query));
+        let page = page.await?;
+        self.inner
+            .counting
+            .page_read(Counted::Runs, &list, page.total);
+        Ok(page)
     }
 
     /// Creates tasks, all or none (7.5).
@@ -292,10 +300,15 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn list_tasks(&self, query: LedgerList) -> Result<Page<TaskRow>, LedgerError> {
-        Ok(self
-            .store()
-            .read(move |tx| list::list_tasks(tx, &query))
-            .await?)
+        let list = query.clone();
+        let page = self.store().read(move |tx| list::list_tasks(tx, &query));
+        let page = page.await?;
+        if list.run_id.is_none() {
+            self.inner
+                .counting
+                .page_read(Counted::Tasks, &list, page.total);
+        }
+        Ok(page)
     }
 
     /// Claims tasks, waiting for the first one as long as the claim says.

@@ -9,6 +9,7 @@ use colony_core::id::RunId;
 use uuid::Uuid;
 
 use super::SortBy;
+use crate::ledger::block;
 use crate::ledger::count::Totals;
 use crate::tx::Dialect;
 use crate::value::Param;
@@ -112,6 +113,26 @@ impl Wanted<'_> {
         }
         parts.retain(|part| !part.ranges.is_empty());
         parts
+    }
+
+    /// The rows of an organization behind one of them, in the order of their ids.
+    pub(super) fn behind(&self, after: Uuid) -> Part {
+        let mut params = self.scope.params();
+        params.push(Param::Id(after));
+        let range = Range {
+            condition: block::behind(self.dialect, self.status),
+            prefix: Some(match self.status {
+                Some(_) => "status",
+                None => "org_id",
+            }),
+        };
+        Part {
+            ranges: vec![range],
+            column: None,
+            direction: "ASC",
+            is_sorted: false,
+            params,
+        }
     }
 
     /// A column with that value, in a form that keeps it part of an order: a planner of PostgreSQL
