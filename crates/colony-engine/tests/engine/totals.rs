@@ -68,7 +68,7 @@ fn fill(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         updated_at: Timestamp::from_millis(0),
         marks: Marks::default(),
     };
-    run::insert_runs(tx, &(1..=12_500).map(row).collect::<Vec<_>>())
+    run::insert_runs(tx, &(1..=17_000).map(row).collect::<Vec<_>>())
 }
 
 both_databases! {
@@ -85,8 +85,8 @@ both_databases! {
                 ..LedgerList::default()
             };
             let near = ledger.list_runs(list(10)).await.unwrap();
-            assert_eq!(near.total, 12_500);
-            let before = ledger.list_runs(list(3000)).await.unwrap();
+            assert_eq!(near.total, 17_000);
+            let before = ledger.list_runs(list(6000)).await.unwrap();
             wait_for_async(DEADLINE, async || {
                 let blocks = store.read(|tx| {
                     tx.query("SELECT kind FROM ledger_blocks WHERE kind = 'runs'", &[])
@@ -97,7 +97,7 @@ both_databases! {
                 }
             })
             .await;
-            let after = ledger.list_runs(list(3000)).await.unwrap();
+            let after = ledger.list_runs(list(6000)).await.unwrap();
             assert_eq!(after, before);
             assert_eq!(after.rows.len(), 3);
         });
