@@ -9,6 +9,7 @@ mod change;
 mod claim;
 mod claim_once;
 mod command;
+mod counting;
 mod create;
 mod data;
 mod desk;

@@ -4,6 +4,7 @@
 //! a parse. What is decided about those rows is the engine's business. Verbs that lock rows take
 //! them in the order of their ids, so that two transactions never wait for each other.
 
+pub mod block;
 pub mod count;
 pub mod data;
 pub mod idempotency;

@@ -1,9 +1,13 @@
 //! Many values in one statement.
 //!
 //! On PostgreSQL a statement costs a round trip and a plan, so rows and lists go as arrays: one
-//! short text for any number of them. On SQLite a statement that is prepared costs next to
-//! nothing, while a long one is slow to prepare and badly planned, so rows are bound one after the
-//! other; lists are cut into powers of two, so that few texts exist.
+//! short text for any number of them. On SQLite a long statement is slow to prepare and badly
+//! planned, so a few rows go together: a statement that fires triggers first copies each page that
+//! it changes, once. Rows and lists are cut into powers of two, so that few texts exist.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::error::StoreError;
 use crate::row::Row;
@@ -15,6 +19,12 @@ const ARRAY_MAX: usize = 4096;
 
 /// The most keys in one statement of SQLite; more was not measured to be faster.
 const LIST_MAX: usize = 256;
+
+/// The most rows in one statement of SQLite, a power of two; more was not measured to be faster.
+const ROWS_MAX: usize = 16;
+
+/// Statements of SQLite that are remembered with the texts made of them.
+const KNOWN_TEXTS_MAX: usize = 256;
 
 /// Where rows go in a statement: `VALUES {rows: id, text, …}` with the types of the columns.
 const ROWS: &str = "VALUES {rows:";
@@ -37,8 +47,8 @@ impl Tx<'_> {
     ///
     /// Types are `id`, `text`, `int`, `bool`, `bytes` and `double`; JSON is `text`, a time is `int`.
     ///
-    /// On SQLite the statement is run once for each row. A statement for SQLite may thus name the
-    /// columns of the row itself, as the parameters after the shared ones.
+    /// A statement for SQLite may name the columns of the row itself, as the parameters after the
+    /// shared ones: it is run once for each row.
     ///
     /// # Errors
     ///
@@ -53,12 +63,19 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
         let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        let mut count = 0;
         match self.dialect() {
-            Dialect::Sqlite => self.execute_each(&text, &shared, rows, columns),
+            Dialect::Sqlite => {
+                for (rows, size) in cut(sql, rows) {
+                    let text = known_text(sql, shared.len(), N, size);
+                    let values = rows.chunks(size).map(|rows| values(rows, &columns));
+                    count += self.execute_each(&text, &shared, values)?;
+                }
+                Ok(count)
+            }
             Dialect::Postgres => {
-                let mut count = 0;
+                let text = RowsTemplate::parse(sql).arrays(shared.len(), N);
                 for chunk in rows.chunks(ARRAY_MAX) {
                     count += self.execute_arrays(&text, &shared, &transpose(chunk, &columns))?;
                 }
@@ -82,7 +99,7 @@ impl Tx<'_> {
         if self.dialect() == Dialect::Sqlite || rows.is_empty() {
             return self.execute_rows(sql, shared, rows, columns).map(drop);
         }
-        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
+        let text = RowsTemplate::parse(sql).arrays(shared.len(), N);
         let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
         for chunk in rows.chunks(ARRAY_MAX) {
             self.send_arrays(&text, &shared, &transpose(chunk, &columns))?;
@@ -105,12 +122,19 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let text = RowsTemplate::parse(sql).text(self.dialect(), shared.len(), N);
         let shared: Vec<Param<'_>> = shared.iter().map(|param| param.to_param()).collect();
+        let mut result = Vec::new();
         match self.dialect() {
-            Dialect::Sqlite => self.query_each(&text, &shared, rows, columns),
+            Dialect::Sqlite => {
+                for (rows, size) in cut(sql, rows) {
+                    let text = known_text(sql, shared.len(), N, size);
+                    let values = rows.chunks(size).map(|rows| values(rows, &columns));
+                    result.extend(self.query_each(&text, &shared, values)?);
+                }
+                Ok(result)
+            }
             Dialect::Postgres => {
-                let mut result = Vec::new();
+                let text = RowsTemplate::parse(sql).arrays(shared.len(), N);
                 for chunk in rows.chunks(ARRAY_MAX) {
                     result.extend(self.query_arrays(
                         &text,
@@ -314,26 +338,84 @@ impl<'s> RowsTemplate<'s> {
         }
     }
 
-    fn text(&self, dialect: Dialect, shared: usize, columns: usize) -> String {
+    /// As PostgreSQL takes it: an array for each column.
+    fn arrays(&self, shared: usize, columns: usize) -> String {
         let Some(types) = self.types else {
             return self.before.to_owned();
         };
         let numbers = shared + 1..=shared + columns;
-        let rows = match dialect {
-            Dialect::Sqlite => {
-                let params: Vec<String> = numbers.map(|number| format!("${number}")).collect();
-                format!("VALUES ({})", params.join(", "))
-            }
-            Dialect::Postgres => {
-                let types = types.split(',').map(array);
-                let arrays: Vec<String> = (numbers.zip(types))
-                    .map(|(number, array)| format!("${number}::{array}"))
-                    .collect();
-                format!("SELECT * FROM UNNEST({})", arrays.join(", "))
-            }
-        };
-        format!("{}{rows}{}", self.before, self.after)
+        let arrays: Vec<String> = (numbers.zip(types.split(',').map(array)))
+            .map(|(number, array)| format!("${number}::{array}"))
+            .collect();
+        let arrays = arrays.join(", ");
+        format!(
+            "{}SELECT * FROM UNNEST({arrays}){}",
+            self.before, self.after
+        )
     }
+
+    /// As SQLite takes it, with that many rows.
+    fn values(&self, shared: usize, columns: usize, rows: usize) -> String {
+        if self.types.is_none() {
+            return self.before.to_owned();
+        }
+        let row = |row: usize| {
+            let first = shared + row * columns + 1;
+            let numbers = (first..first + columns).map(|number| format!("${number}"));
+            format!("({})", numbers.collect::<Vec<_>>().join(", "))
+        };
+        let rows = (0..rows).map(row).collect::<Vec<_>>().join(", ");
+        format!("{}VALUES {rows}{}", self.before, self.after)
+    }
+}
+
+/// Rows cut by how many of them go into a statement of SQLite.
+fn cut<'r, R>(sql: &str, rows: &'r [R]) -> Vec<(&'r [R], usize)> {
+    if !sql.contains(ROWS) {
+        return vec![(rows, 1)];
+    }
+    let mut parts = Vec::new();
+    let (mut rest, mut size) = (rows, ROWS_MAX);
+    while !rest.is_empty() {
+        let (part, others) = rest.split_at(rest.len() - rest.len() % size);
+        if !part.is_empty() {
+            parts.push((part, size));
+        }
+        (rest, size) = (others, size / 2);
+    }
+    parts
+}
+
+/// The text for that many rows, which takes longer to make than a statement to run.
+fn known_text(sql: &str, shared: usize, columns: usize, rows: usize) -> Rc<str> {
+    type Texts = HashMap<usize, Rc<str>>;
+    thread_local! {
+        static KNOWN: RefCell<HashMap<Box<str>, Texts>> = RefCell::default();
+    }
+    let make = || {
+        RowsTemplate::parse(sql)
+            .values(shared, columns, rows)
+            .into()
+    };
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(texts) = known.get_mut(sql) {
+            return Rc::clone(texts.entry(rows).or_insert_with(make));
+        }
+        if known.len() >= KNOWN_TEXTS_MAX {
+            known.clear();
+        }
+        let text: Rc<str> = make();
+        known.insert(sql.into(), [(rows, Rc::clone(&text))].into());
+        text
+    })
+}
+
+/// The values of rows, one row after the other.
+fn values<'r, R, const N: usize>(
+    rows: &'r [R],
+    columns: impl Fn(&'r R) -> [Param<'r>; N],
+) -> Vec<Param<'r>> {
+    rows.iter().flat_map(columns).collect()
 }
 
 fn array(word: &str) -> &'static str {

@@ -303,17 +303,16 @@ impl<'a> Tx<'a> {
         self.note_failure(result)
     }
 
-    /// Runs a statement once for each row, whose columns follow the shared parameters; returns the
-    /// number of rows that were changed. It is prepared once. For SQLite, where that is all.
-    pub(crate) fn execute_each<R, const N: usize>(
+    /// Runs a statement once for each set of values, which follow the shared parameters; returns
+    /// the number of rows that were changed. It is prepared once. For SQLite, where that is all.
+    pub(crate) fn execute_each<'p>(
         &mut self,
         sql: &str,
-        shared: &[Param<'_>],
-        rows: &[R],
-        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+        shared: &'p [Param<'p>],
+        rows: impl IntoIterator<Item = Vec<Param<'p>>>,
     ) -> Result<u64, StoreError> {
         let mut count = 0;
-        self.for_each(sql, shared, rows, columns, |statement, params| {
+        self.for_each(sql, shared, rows, |statement, params| {
             count += statement.execute(params)?;
             Ok(())
         })?;
@@ -321,26 +320,24 @@ impl<'a> Tx<'a> {
     }
 
     /// As [`Tx::execute_each`]; returns the rows.
-    pub(crate) fn query_each<R, const N: usize>(
+    pub(crate) fn query_each<'p>(
         &mut self,
         sql: &str,
-        shared: &[Param<'_>],
-        rows: &[R],
-        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+        shared: &'p [Param<'p>],
+        rows: impl IntoIterator<Item = Vec<Param<'p>>>,
     ) -> Result<Vec<Row>, StoreError> {
         let mut result = Vec::new();
-        self.for_each(sql, shared, rows, columns, |statement, params| {
+        self.for_each(sql, shared, rows, |statement, params| {
             statement.query(params, &mut result)
         })?;
         Ok(result)
     }
 
-    fn for_each<R, const N: usize>(
+    fn for_each<'p>(
         &mut self,
         sql: &str,
-        shared: &[Param<'_>],
-        rows: &[R],
-        columns: impl for<'r> Fn(&'r R) -> [Param<'r>; N],
+        shared: &'p [Param<'p>],
+        rows: impl IntoIterator<Item = Vec<Param<'p>>>,
         mut run: impl FnMut(&mut Prepared<'_, '_>, &[Param<'_>]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.start_statement(sql, shared)?;
@@ -352,7 +349,7 @@ impl<'a> Tx<'a> {
             let mut params: Vec<Param<'_>> = shared.iter().map(ToParam::to_param).collect();
             for row in rows {
                 params.truncate(shared.len());
-                params.extend(columns(row));
+                params.extend(row);
                 check_params(sql, &params[shared.len()..])?;
                 run(&mut statement, &params)?;
             }

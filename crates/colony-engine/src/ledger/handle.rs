@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use colony_core::id::{IdSource, RunDataId, RunId, TaskId};
 use colony_core::time::{Clock, Timestamp};
+use colony_store::ledger::block::Counted;
 use colony_store::ledger::data::{DataQuery, FoundData};
 use colony_store::ledger::list::{self, LedgerList};
 use colony_store::ledger::{DataRow, RunRow, TaskRow, run, task};
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::change::{ChangeTask, Changed, Changes, RunChange, change_run};
 use super::claim::{Claim, ClaimedTask};
+use super::counting::Counting;
 use super::create::{CreateRun, CreateTasks, CreatedTask};
 use super::data::{Delete, WriteData, delete_data, query_data, tag_data};
 use super::desk::{Answer, Desk, DeskBell, Wish};
@@ -43,6 +45,7 @@ struct Inner {
     tasks: Lane<CreateTasksLane>,
     changes: Lane<ChangeTasksLane>,
     data: Lane<WriteDataLane>,
+    counting: Counting,
     _loops: JoinSet<()>,
 }
 
@@ -72,12 +75,14 @@ impl Ledger {
         let desk = Desk::new(engine.clone(), signals.clone(), messages);
         loops.spawn(desk.run());
         let store = &engine.store;
+        let counting = Counting::start(store.clone(), &mut loops);
         Self {
             inner: Arc::new(Inner {
                 runs: store.lane(CreateRunsLane),
                 tasks: store.lane(CreateTasksLane(signals.clone())),
                 changes: store.lane(ChangeTasksLane(signals.clone())),
                 data: store.lane(WriteDataLane),
+                counting,
                 engine: engine.clone(),
                 signals,
                 keys: KeyCache::default(),
@@ -133,10 +138,13 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn list_runs(&self, query: LedgerList) -> Result<Page<RunRow>, LedgerError> {
-        Ok(self
-            .store()
-            .read(move |tx| list::list_runs(tx, &query))
-            .await?)
+        let list = query.clone();
+        let page = self.store().read(move |tx| list::list_runs(tx, &query));
+        let page = page.await?;
+        self.inner
+            .counting
+            .page_read(Counted::Runs, &list, page.total);
+        Ok(page)
     }
 
     /// Creates tasks, all or none (7.5).
@@ -254,10 +262,15 @@ impl Ledger {
     ///
     /// The database's.
     pub async fn list_tasks(&self, query: LedgerList) -> Result<Page<TaskRow>, LedgerError> {
-        Ok(self
-            .store()
-            .read(move |tx| list::list_tasks(tx, &query))
-            .await?)
+        let list = query.clone();
+        let page = self.store().read(move |tx| list::list_tasks(tx, &query));
+        let page = page.await?;
+        if list.run_id.is_none() {
+            self.inner
+                .counting
+                .page_read(Counted::Tasks, &list, page.total);
+        }
+        Ok(page)
     }
 
     /// Claims tasks, waiting for the first one as long as the claim says.

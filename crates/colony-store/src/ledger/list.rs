@@ -11,8 +11,8 @@ use colony_core::id::RunId;
 use colony_core::state::{RunStatus, TaskStatus};
 use uuid::Uuid;
 
-use super::count;
 use super::row::{RUN_COLUMNS, RunRow, TASK_COLUMNS, TaskRow, run, task};
+use super::{block, count};
 use crate::error::StoreError;
 use crate::list::Page;
 use crate::row::{Row, readable};
@@ -194,6 +194,13 @@ fn page<T>(
         return Ok(empty(total));
     }
     let limit = limit.min(total - offset);
+    if let Some((part, place)) = inside(tx, table, list, wanted, (offset, limit, total))? {
+        let mut rows = readable(&part.rows(tx, table, (place, limit))?, from_row)?;
+        if !list.ascending {
+            rows.reverse();
+        }
+        return Ok(Page { rows, total });
+    }
     // From the end that is nearer.
     let backwards = offset > total / 2;
     let (ascending, offset) = match backwards {
@@ -207,6 +214,31 @@ fn page<T>(
         rows.reverse();
     }
     Ok(Page { rows, total })
+}
+
+/// Up to so many rows from an end, stretches of ids are not looked at.
+const NEAR_AN_END: u64 = 2000;
+
+/// Where a page of a list by id begins that is far from both ends: smallest ids first, behind a
+/// stretch whose rows are counted.
+fn inside(
+    tx: &mut Tx<'_>,
+    table: &Table,
+    list: &LedgerList,
+    wanted: &Wanted<'_>,
+    (offset, limit, total): (u64, u64, u64),
+) -> Result<Option<(Part, u64)>, StoreError> {
+    let rest = total - offset - limit;
+    let Scope::Organization { org_id, .. } = wanted.scope else {
+        return Ok(None);
+    };
+    if list.sort_by != SortBy::Created || offset.min(rest) <= NEAR_AN_END {
+        return Ok(None);
+    }
+    let place = if list.ascending { offset } else { rest };
+    let start = block::start(tx, table.name, org_id, wanted.status, place)?;
+    let nearer = start.filter(|start| start.offset < offset.min(rest));
+    Ok(nearer.map(|start| (wanted.behind(start.after), start.offset)))
 }
 
 /// Rows of a page over several parts, one after the other.

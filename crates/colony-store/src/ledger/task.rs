@@ -261,6 +261,14 @@ pub fn states_of(
     Ok(states.into_iter().collect())
 }
 
+/// From so many bytes on a value is not copied for the sake of a shorter statement.
+const LONG: usize = 64 * 1024;
+
+fn is_long(row: &TaskRow) -> bool {
+    let values = [&row.output, &row.error, &row.metadata];
+    (values.into_iter().flatten()).any(|value| value.len() >= LONG)
+}
+
 /// Stores what changes and reports may change of tasks.
 ///
 /// # Errors
@@ -268,13 +276,14 @@ pub fn states_of(
 /// The database's.
 pub fn update_tasks(tx: &mut Tx<'_>, tasks: &[TaskRow]) -> Result<(), StoreError> {
     let sql = match tx.dialect() {
-        Dialect::Sqlite => {
+        // For several rows it would be dearer, but would not copy their values.
+        Dialect::Sqlite if tasks.len() == 1 || tasks.iter().any(is_long) => {
             "UPDATE tasks SET status = $2, output = $3, error = $4, metadata = $5, \
              queue_job_id = $6, updated_at = $7, queued_at = $8, started_at = $9, \
              completed_at = $10, duration_ms = $11, retry_count = $12, waiting = $13, \
              due_at = $14 WHERE id = $1"
         }
-        Dialect::Postgres => {
+        _ => {
             "WITH new (id, status, output, error, metadata, queue_job_id, updated_at, queued_at, \
          started_at, completed_at, duration_ms, retry_count, waiting, due_at) AS (VALUES \
          {rows: id, text, text, text, text, text, int, int, int, int, int, int, text, int}) \

@@ -1,5 +1,6 @@
 //! What a store promises, checked on both databases.
 
+mod blocks;
 mod checkpoints;
 mod data;
 mod faults;

@@ -7,6 +7,7 @@ use colony_core::queue_key;
 use colony_core::state::{RunStatus, TaskStatus};
 use colony_core::time::Timestamp;
 use colony_store::lease::{self, Holder, Lease};
+use colony_store::ledger::block::{self, Counted};
 use colony_store::ledger::data::{self, DataQuery};
 use colony_store::ledger::list::{self, LedgerList, SortBy};
 use colony_store::ledger::run::{self, Growth};
@@ -149,6 +150,17 @@ fn lists() -> Vec<LedgerList> {
             }
         }
     }
+    // Far from both ends, behind a stretch that is counted.
+    for status in [None, Some("completed")] {
+        lists.push(LedgerList {
+            org_id: "acme".to_owned(),
+            status: status.map(str::to_owned),
+            ascending: true,
+            offset: 7000,
+            limit: 20,
+            ..LedgerList::default()
+        });
+    }
     lists.push(LedgerList {
         org_id: "acme".to_owned(),
         run_id: Some(run_id()),
@@ -197,6 +209,7 @@ both_databases! {
             tx.execute(strange, &[&Uuid::from_u128(19_900)])?;
             let retried = "UPDATE tasks SET status = 'retrying' WHERE id < $1";
             tx.execute(retried, &[&Uuid::from_u128(50)])?;
+            while block::count_blocks(tx, Counted::Tasks, "acme")? {}
             tx.execute("ANALYZE", &[])
         })
         .unwrap();
@@ -209,7 +222,11 @@ both_databases! {
                 .unwrap();
             // Behind the last row nothing is looked for.
             assert!(plans.len() > 1 || list.offset > 0, "{list:?}");
-            for plan in plans.iter().filter(|plan| plan.statement.contains("ORDER BY")) {
+            // A table of two rows is read as a whole.
+            let of_rows = |plan: &&colony_store::Plan| {
+                plan.statement.contains("ORDER BY") && !plan.statement.contains("ledger_blocks")
+            };
+            for plan in plans.iter().filter(of_rows) {
                 // Few enough to be sorted.
                 let sorted = plan.statement.contains("started_at + 0");
                 let bad = |step: &&str| {
@@ -331,7 +348,9 @@ fn is_scan(dialect: Dialect, step: &str) -> bool {
         // The least entry of an index is its first.
         Dialect::Sqlite => {
             let whole = step.starts_with("SCAN") && !step.contains("USING");
-            let made = step.contains("SCAN CONSTANT") || step.contains("SUBQUERY");
+            let made = ["CONSTANT", "SUBQUERY", "VALUES CLAUSE", "SCAN new"]
+                .iter()
+                .any(|word| step.contains(word));
             (whole && !made && !step.contains("due")) || step.contains("TEMP B-TREE FOR ORDER")
         }
         Dialect::Postgres => step.starts_with("Seq Scan"),

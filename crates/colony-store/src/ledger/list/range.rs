@@ -9,6 +9,7 @@ use colony_core::id::RunId;
 use uuid::Uuid;
 
 use super::SortBy;
+use crate::ledger::block;
 use crate::ledger::count::Totals;
 use crate::tx::Dialect;
 use crate::value::Param;
@@ -72,15 +73,22 @@ pub(super) struct Part {
     pub(super) params: Vec<Param<'static>>,
 }
 
-/// With at most so many rows of a status, all of their index entries are sorted by the start.
-const SORTED_MAX: u64 = 20_000;
-
-/// Statuses whose rows have been started and have ended, as a rule. Those that have not have an
-/// index of their own, whose condition is [`HAS_ENDED`].
+/// Statuses whose rows have ended. Those without an end have an index of their own, whose condition
+/// is [`HAS_ENDED`].
 const ENDED: &[&str] = &["cancelled", "completed", "failed"];
 
 /// The same in few words: no other status comes before.
 const HAS_ENDED: &str = "status < 'g'";
+
+/// Statuses whose rows have no start, as a rule. Those of others that have none have an index of
+/// their own, whose condition is [`IS_ON`].
+const WAITING: &[&str] = &["pending", "queued"];
+
+/// No status of [`WAITING`].
+const IS_ON: &str = "status <> 'pending' AND status <> 'queued'";
+
+/// The status whose rows are in no index by their start, as they would be in and out of it soon.
+const RUNNING: &str = "running";
 
 impl Wanted<'_> {
     /// The parts of an order, first to last. Unset times count as the latest.
@@ -105,6 +113,26 @@ impl Wanted<'_> {
         }
         parts.retain(|part| !part.ranges.is_empty());
         parts
+    }
+
+    /// The rows of an organization behind one of them, in the order of their ids.
+    pub(super) fn behind(&self, after: Uuid) -> Part {
+        let mut params = self.scope.params();
+        params.push(Param::Id(after));
+        let range = Range {
+            condition: block::behind(self.dialect, self.status),
+            prefix: Some(match self.status {
+                Some(_) => "status",
+                None => "org_id",
+            }),
+        };
+        Part {
+            ranges: vec![range],
+            column: None,
+            direction: "ASC",
+            is_sorted: false,
+            params,
+        }
     }
 
     /// A column with that value, in a form that keeps it part of an order: a planner of PostgreSQL
@@ -155,28 +183,34 @@ impl Wanted<'_> {
 
     fn started(&self, part: impl Fn(Vec<Range>, Option<&'static str>) -> Part) -> Part {
         let by_index = match (&self.scope, self.status) {
-            (Scope::Organization { .. }, None) => Some("org_id = $1".to_owned()),
-            (Scope::Organization { totals, .. }, Some(status)) => (totals.of(Some(status))
-                > SORTED_MAX)
-                .then(|| format!("org_id = $1 AND status || '' = '{status}'")),
+            (Scope::Organization { .. }, Some(RUNNING)) => None,
+            (Scope::Organization { totals, .. }, _) => Some(totals),
             (Scope::Run { .. } | Scope::LargeRun { .. }, _) => None,
         };
-        match by_index {
-            Some(rows) => {
-                let range = Range {
-                    condition: format!("{rows} AND started_at IS NOT NULL"),
-                    prefix: None,
-                };
-                part(vec![range], Some("started_at"))
-            }
-            None => Part {
+        let Some(totals) = by_index else {
+            return Part {
                 is_sorted: true,
                 ..part(
                     vec![self.among_all("started_at + 0 IS NOT NULL")],
                     Some("started_at + 0"),
                 )
-            },
-        }
+            };
+        };
+        let range = |status: &str| {
+            let with_start = format!("org_id = $1 AND status = '{status}' AND started_at");
+            let condition = match status {
+                RUNNING => format!("{with_start} + 0 IS NOT NULL"),
+                _ => format!("{with_start} IS NOT NULL AND status <> '{RUNNING}'"),
+            };
+            Range {
+                condition,
+                prefix: None,
+            }
+        };
+        part(
+            self.statuses(totals).map(range).collect(),
+            Some("started_at"),
+        )
     }
 
     fn completed(&self) -> Vec<Range> {
@@ -195,14 +229,18 @@ impl Wanted<'_> {
         let Scope::Organization { totals, .. } = &self.scope else {
             return vec![self.among_all(&format!("{column} IS NULL"))];
         };
-        let range = |status: &str| match ENDED.contains(&status) {
-            true => Range {
+        let own_index = |status: &str| match column {
+            "started_at" => (!WAITING.contains(&status)).then_some(IS_ON),
+            _ => ENDED.contains(&status).then_some(HAS_ENDED),
+        };
+        let range = |status: &str| match own_index(status) {
+            Some(words) => Range {
                 condition: format!(
-                    "org_id = $1 AND status = '{status}' AND {column} IS NULL AND {HAS_ENDED}"
+                    "org_id = $1 AND status = '{status}' AND {column} IS NULL AND {words}"
                 ),
                 prefix: Some(column),
             },
-            false => Range {
+            None => Range {
                 condition: format!("{} AND {column} IS NULL", self.of_status(status)),
                 prefix: Some("status"),
             },
