@@ -60,7 +60,7 @@ impl Engine {
     pub async fn submit(&self, caller: &Caller, submit: Submit) -> Result<RequestRow, EngineError> {
         check(&submit)?;
         let row = loop {
-            let compiled = self.version_of(caller, &submit).await?;
+            let (compiled, looked_up) = self.version_of(caller, &submit).await?;
             let row = self.request_row(caller, &submit, &compiled.row);
             let due = row.scheduled_at <= row.created_at;
             let readiness = match due {
@@ -72,6 +72,7 @@ impl Engine {
                 row: row.clone(),
                 compiled,
                 readiness,
+                looked_up,
             };
             match self.perform_with(submission, rooms).await? {
                 Submitted::Stored => break row,
@@ -91,16 +92,16 @@ impl Engine {
             .collect()
     }
 
-    /// The definition that a submission means, from memory if it was looked up before: it is checked
-    /// when the request is stored.
+    /// The definition that a submission means, and whether it was looked up now. One that is remembered
+    /// is checked when the request is stored.
     async fn version_of(
         &self,
         caller: &Caller,
         submit: &Submit,
-    ) -> Result<Arc<Compiled>, EngineError> {
+    ) -> Result<(Arc<Compiled>, bool), EngineError> {
         let place = place(caller, submit);
         if let Some(id) = self.definitions.version(&place) {
-            return self.compiled(id).await;
+            return Ok((self.compiled(id).await?, false));
         }
         let (engine, wanted, name) = (self.clone(), place.clone(), submit.job_type.clone());
         let compiled = self
@@ -113,7 +114,7 @@ impl Engine {
             })
             .await?;
         self.definitions.set_version(place, compiled.row.id);
-        Ok(compiled)
+        Ok((compiled, true))
     }
 
     fn request_row(

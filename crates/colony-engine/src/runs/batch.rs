@@ -133,6 +133,10 @@ fn load(tx: &mut Tx<'_>, ground: &Ground, asks: &[Ask]) -> Result<Base, StoreErr
         base.in_use = schedule::keys_in_use(tx, &vec_of(&needs.in_use))?;
     }
     if !needs.slots.is_empty() {
+        // Slots of runs that end in this batch, too: locked later they would be out of order.
+        let runs = base.runs.values().filter_map(|run| run.as_ref().ok());
+        let keys = runs.map(|run| run.row.schedule_key.clone());
+        needs.slots.extend(keys);
         base.taken = job_run::lock_slots(tx, &vec_of(&needs.slots))?;
     }
     Ok(base)

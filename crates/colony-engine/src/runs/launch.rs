@@ -38,12 +38,14 @@ pub(crate) struct Submission {
     pub(crate) row: RequestRow,
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) readiness: Readiness,
+    /// The version was looked up for it, not taken from memory.
+    pub(crate) looked_up: bool,
 }
 
 /// What became of a submission.
 pub(crate) enum Submitted {
     Stored,
-    /// The version that it names is not the newest any more: it is to be looked up again.
+    /// The version that was remembered is not the newest any more: it is to be looked up.
     Outdated,
 }
 
@@ -65,7 +67,7 @@ impl Operation for Submission {
         let Some(flags) = stage.flags(row.definition_id) else {
             return Ok(Submitted::Outdated);
         };
-        if row.job_version.is_empty() && (!flags.active || flags.deleted) {
+        if !self.looked_up && (!flags.active || flags.deleted) {
             return Ok(Submitted::Outdated);
         }
         if row.scheduled_at > row.created_at {

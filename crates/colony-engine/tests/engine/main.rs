@@ -10,6 +10,7 @@ mod rendered;
 mod restart;
 mod runs;
 mod scheduling;
+mod shares;
 mod sweep;
 mod totals;
 mod workers;
