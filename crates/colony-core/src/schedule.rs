@@ -97,7 +97,8 @@ pub struct Ant {
 
 impl Ant {
     fn serves(&self, need: &Need) -> bool {
-        let has = |tag: &String| self.tags.contains(tag) || self.tags.contains("*");
+        let has =
+            |tag: &String| self.tags.contains(&tag.to_ascii_lowercase()) || self.tags.contains("*");
         self.methods.contains(&need.method) && need.tags.iter().all(has)
     }
 }

@@ -8,6 +8,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use colony_core::id::{AttemptRef, RunId};
 use colony_core::text::{code_point, control_in_name, with_causes};
@@ -190,15 +191,47 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let name = holder.to_owned();
         let leases = self.store.read(move |tx| lease::of_ant(tx, &name)).await?;
-        let lost = leases
-            .iter()
-            .filter(|lease| !except.contains(&lease.attempt));
-        let lost = lost.map(|lease| {
-            let message = "the ant no longer runs it";
-            let lose = given_back(lease.attempt, Some(lease.run_id), message);
-            (Subject::Task(lease.attempt.task_id), lose)
-        });
-        self.perform_each(lost.collect()).await
+        let mut lost = Vec::new();
+        for lease in leases {
+            match lease.lease {
+                Ok(held) if except.contains(&held.attempt) => {}
+                Ok(held) => {
+                    let message = "the ant no longer runs it";
+                    let lose = given_back(held.attempt, Some(held.run_id), message);
+                    lost.push((Subject::Task(lease.task_id), lose));
+                }
+                Err(error) => {
+                    self.give_up(Subject::Task(lease.task_id), &error.into())
+                        .await?;
+                }
+            }
+        }
+        self.perform_each(lost).await
+    }
+
+    /// Gives back what is leased to the ants here whose order was not sent for `rest`: the outcome
+    /// of the lease's commit was not known, so nobody sent it, or ever will.
+    pub(crate) async fn take_back_unsent(&self, rest: Duration) {
+        let now = self.now();
+        for (ant_id, known) in self.ants.known() {
+            let leases = self.store.read(move |tx| lease::of_ant(tx, &ant_id)).await;
+            let leases = leases.unwrap_or_else(|error| {
+                tracing::error!(
+                    "failed to read the leases of an ant: {}",
+                    with_causes(&error)
+                );
+                Vec::new()
+            });
+            // An unreadable one is given up when it is over.
+            let held = leases.into_iter().filter_map(|lease| lease.lease.ok());
+            for lease in held {
+                if !known.contains(&lease.attempt) && lease.started_at.after(rest) <= now {
+                    let never = "its order was never sent";
+                    self.give_back_surely(lease.attempt, Some(lease.run_id), never)
+                        .await;
+                }
+            }
+        }
     }
 
     /// As [`Engine::give_back`], as often as it takes: once the ant has forgotten the attempt,

@@ -249,6 +249,9 @@ async fn look_at_everything(engine: Engine) {
         ] {
             tokio::time::sleep(rest).await;
             engine.nudges.wake_all();
+            if !rest.is_zero() {
+                engine.take_back_unsent(rest).await;
+            }
         }
     }
 }

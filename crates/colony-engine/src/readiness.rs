@@ -1,6 +1,7 @@
 //! Whether a request may run: by its parameters, its definition, and the ants that are there.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use colony_core::error_code;
 use colony_core::job::JobError;
@@ -17,10 +18,23 @@ use crate::order::JobData;
 use crate::runs::Readiness;
 use crate::tags;
 
+/// As [`try_needs_of`]. A fault in a template engine must not take others down with it.
+pub(crate) fn needs_of(
+    engine: &Engine,
+    request: &RequestRow,
+    compiled: &Compiled,
+) -> Result<Result<Vec<Need>, JobError>, EngineError> {
+    let needs = catch_unwind(AssertUnwindSafe(|| try_needs_of(engine, request, compiled)));
+    needs.unwrap_or_else(|_| {
+        let message = "an internal error while rendering";
+        Ok(Err(JobError::new(error_code::JOB_EXECUTE, message)))
+    })
+}
+
 /// What a request asks of ants, or why it must end without running: a required parameter is missing, or
 /// it is filtered (`job-definitions` 8.2, steps 1 and 3). Templates are rendered here, outside of any
 /// transaction.
-pub(crate) fn needs_of(
+fn try_needs_of(
     engine: &Engine,
     request: &RequestRow,
     compiled: &Compiled,
@@ -40,11 +54,18 @@ pub(crate) fn needs_of(
         task: task.name.clone(),
         method: task.method,
         tags: match &data {
-            Some(data) if tags::are_templates(task) => tags::rendered(task, data).tags,
-            Some(_) | None => task.tags.clone(),
+            Some(data) if tags::are_templates(task) => words(&tags::rendered(task, data).tags),
+            Some(_) | None => words(&task.tags),
         },
     };
     Ok(Ok(tasks.iter().map(need).collect()))
+}
+
+/// Tags as a key of the queue says them.
+fn words(tags: &[String]) -> Vec<String> {
+    let words = tags.iter().flat_map(|tag| tag.split(','));
+    let words = words.filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 /// Whether a request may run as soon as there is a slot.
@@ -73,7 +94,7 @@ pub(crate) fn ants(rooms: &[AntRoom]) -> Vec<Ant> {
     let ant = |room: &AntRoom| Ant {
         methods: room.methods.iter().copied().collect(),
         tags: (room.tags.iter())
-            .map(|tag| tag.to_lowercase())
+            .map(|tag| tag.to_ascii_lowercase())
             .collect::<BTreeSet<_>>(),
     };
     rooms.iter().map(ant).collect()

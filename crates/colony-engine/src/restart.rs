@@ -11,6 +11,7 @@ use colony_store::request::{self, RequestRow};
 use crate::cancel::lock_own_request;
 use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
+use crate::query::own_request;
 
 impl Engine {
     /// Puts a finished, paused or waiting request back to the queue. Soft: what completed is
@@ -32,6 +33,10 @@ impl Engine {
         let key = self
             .store
             .write(move |tx| {
+                // The run before the request, as everywhere.
+                if let Some(run_id) = own_request(tx, &caller, &name)?.run_id {
+                    job_run::lock_runs(tx, &[run_id], false)?;
+                }
                 let request = lock_own_request(tx, &caller, &name)?;
                 restart_locked(tx, &request, hard, &version, now)?;
                 Ok::<_, EngineError>(request.schedule_key)

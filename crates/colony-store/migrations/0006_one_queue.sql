@@ -126,7 +126,8 @@ CREATE INDEX leases_deadline ON leases (deadline_at) WHERE deadline_at IS NOT NU
 CREATE INDEX leases_ant ON leases (holder) WHERE holder_kind = 'ant';
 
 INSERT INTO timers (kind, subject, detail, due_at)
-    SELECT 'offer_due', task_id, '', due_at FROM delayed_tasks WHERE TRUE ON CONFLICT DO NOTHING;
+    SELECT 'offer_due', id, '', due_at FROM tasks
+    WHERE waiting = 'delayed' AND due_at IS NOT NULL AND id IN (SELECT task_id FROM delayed_tasks);
 
 DROP TABLE delayed_tasks;
 DROP TABLE offers;

@@ -7,6 +7,7 @@ use colony_core::time::TimeShift;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::ledger::run::no_key_lock;
 use crate::tx::Tx;
 
 /// Each moves what its table has by `$1` milliseconds. Tables of what is under way are small; larger
@@ -53,6 +54,10 @@ pub fn shift_times(tx: &mut Tx<'_>, shift: TimeShift, nonce: Uuid) -> Result<(),
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         &[&nonce],
     )?;
+    // Runs before their tasks, as everywhere.
+    let lock = no_key_lock(tx);
+    let under_way = format!("SELECT id FROM runs WHERE deadline_at IS NOT NULL ORDER BY id{lock}");
+    tx.query(&under_way, &[])?;
     for sql in SHIFTS {
         tx.execute(sql, &[&shift.as_millis()])?;
     }

@@ -10,6 +10,7 @@ use colony_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::job_run::error_json;
+use crate::ledger::run::no_key_lock;
 use crate::timer;
 use crate::tx::Tx;
 use crate::value::Json;
@@ -109,6 +110,12 @@ pub fn give_up_run(
     error: &JobError,
     now: Timestamp,
 ) -> Result<GivenUp, StoreError> {
+    // The run first, as everywhere: whoever decides about it comes before or after.
+    let lock = no_key_lock(tx);
+    tx.query(
+        &format!("SELECT id FROM runs WHERE id = $1{lock}"),
+        &[&run_id],
+    )?;
     let orphaned = take_leases(tx, run_id, error, now)?;
     empty_queues(tx, run_id)?;
     end_tasks(tx, run_id, error, now)?;

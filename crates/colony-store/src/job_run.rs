@@ -147,6 +147,20 @@ pub struct Shown {
     pub error: Option<Option<Text>>,
 }
 
+impl Shown {
+    /// What was said, with what is said after it.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            kind: later.kind.or(self.kind),
+            input: later.input.or(self.input),
+            metadata: later.metadata.or(self.metadata),
+            output: later.output.or(self.output),
+            error: later.error.or(self.error),
+        }
+    }
+}
+
 /// Completed tasks of a run that a later execution of the same request may reuse.
 ///
 /// # Errors

@@ -176,7 +176,8 @@ pub struct Held {
 }
 
 /// Extends leases of one kind of holder, and of one organization if that is given. Returns those that
-/// are current. A worker that was asked to stop keeps what is left of its lease, to report in.
+/// are current. A worker that was asked to stop keeps what is left of its lease, to report in. A lease
+/// that somebody else is changing right now is not waited for: it is about to end, or was extended.
 ///
 /// # Errors
 ///
@@ -198,29 +199,54 @@ pub fn renew(
              AND holder_kind = $2 AND ($3 IS NULL OR org_id = $3) {returning}"
         ),
         Dialect::Postgres => format!(
-            "WITH held (task_id, epoch) AS (VALUES {{rows: id, int}}) \
-             UPDATE leases SET expires_at = {ends} FROM held \
-             WHERE leases.task_id = held.task_id AND leases.epoch = held.epoch \
-             AND leases.holder_kind = $2 AND ($3::text IS NULL OR leases.org_id = $3) {returning}"
+            "WITH held (task_id, epoch) AS (VALUES {{rows: id, int}}), \
+             free AS MATERIALIZED (SELECT leases.task_id FROM leases JOIN held \
+                ON leases.task_id = held.task_id AND leases.epoch = held.epoch \
+                WHERE holder_kind = $2 AND ($3::text IS NULL OR org_id = $3) \
+                ORDER BY leases.task_id FOR UPDATE OF leases SKIP LOCKED) \
+             UPDATE leases SET expires_at = {ends} FROM free \
+             WHERE leases.task_id = free.task_id {returning}"
         ),
     };
     let shared: [&dyn crate::value::ToParam; 3] = [&expires_at, &kind.as_str(), &org_id];
     let rows = tx.query_rows(&sql, &shared, attempts, |attempt| {
         params![&attempt.task_id, &attempt.epoch]
     })?;
-    rows.iter()
-        .map(|row| {
-            let stop: Option<&str> = row.get(3)?;
-            Ok(Held {
-                attempt: AttemptRef {
-                    task_id: row.get(0)?,
-                    epoch: row.get(1)?,
-                },
-                expires_at: row.get(2)?,
-                stop: stop.is_some(),
-            })
-        })
-        .collect()
+    let mut renewed: Vec<Held> = rows.iter().map(held).collect::<Result<_, _>>()?;
+    let is_missing = |attempt: &&AttemptRef| !renewed.iter().any(|held| held.attempt == **attempt);
+    let missing: Vec<AttemptRef> = attempts.iter().filter(is_missing).copied().collect();
+    if tx.dialect() == Dialect::Postgres && !missing.is_empty() {
+        renewed.extend(locked(tx, (kind, org_id), &missing)?);
+    }
+    Ok(renewed)
+}
+
+/// Those of some leases that are current, as they are.
+fn locked(
+    tx: &mut Tx<'_>,
+    (kind, org_id): (HolderKind, Option<&str>),
+    attempts: &[AttemptRef],
+) -> Result<Vec<Held>, StoreError> {
+    let sql = "WITH held (task_id, epoch) AS (VALUES {rows: id, int}) \
+               SELECT leases.task_id, leases.epoch, leases.expires_at, leases.stop FROM leases \
+               JOIN held ON leases.task_id = held.task_id AND leases.epoch = held.epoch \
+               WHERE holder_kind = $1 AND ($2::text IS NULL OR org_id = $2)";
+    let rows = tx.query_rows(sql, &[&kind.as_str(), &org_id], attempts, |attempt| {
+        params![&attempt.task_id, &attempt.epoch]
+    })?;
+    rows.iter().map(held).collect()
+}
+
+fn held(row: &Row) -> Result<Held, StoreError> {
+    let stop: Option<&str> = row.get(3)?;
+    Ok(Held {
+        attempt: AttemptRef {
+            task_id: row.get(0)?,
+            epoch: row.get(1)?,
+        },
+        expires_at: row.get(2)?,
+        stop: stop.is_some(),
+    })
 }
 
 /// Extends leases whatever kind of holder they have: nobody asked for it.
@@ -339,7 +365,10 @@ fn due(
         "SELECT {COLUMNS} FROM leases WHERE {column} IS NOT NULL AND {column} <= $1 \
          ORDER BY {column} LIMIT {limit}"
     );
-    let rows = tx.query(&sql, &[&now])?;
+    due_leases(&tx.query(&sql, &[&now])?)
+}
+
+fn due_leases(rows: &[Row]) -> Result<Vec<DueLease>, StoreError> {
     let due = |row: &Row| {
         Ok(DueLease {
             task_id: row.get(0)?,
@@ -349,12 +378,12 @@ fn due(
     rows.iter().map(due).collect()
 }
 
-/// The attempts that an ant holds.
+/// The leases that an ant holds.
 ///
 /// # Errors
 ///
 /// The database's.
-pub fn of_ant(tx: &mut Tx<'_>, id: &str) -> Result<Vec<Lease>, StoreError> {
+pub fn of_ant(tx: &mut Tx<'_>, id: &str) -> Result<Vec<DueLease>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM leases WHERE holder = $1 AND holder_kind = 'ant'");
-    tx.query(&sql, &[&id])?.iter().map(lease).collect()
+    due_leases(&tx.query(&sql, &[&id])?)
 }

@@ -1,6 +1,6 @@
 //! Who is connected, what each ant works on, and what it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use colony_core::id::{AttemptRef, RequestId, RunId};
@@ -101,6 +101,16 @@ impl Ants {
         {
             sessions.remove(ant_id);
         }
+    }
+
+    /// Every ant and the attempts that are with it, or about to be.
+    pub(super) fn known(&self) -> Vec<(String, BTreeSet<AttemptRef>)> {
+        let sessions = self.lock();
+        let known = sessions.iter().map(|(ant_id, session)| {
+            let attempts = session.running.keys().copied().collect();
+            (ant_id.clone(), attempts)
+        });
+        known.collect()
     }
 
     /// Every ant and how many attempts it has room for.

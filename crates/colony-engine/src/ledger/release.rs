@@ -142,7 +142,7 @@ async fn tend_one(engine: &Engine, id: TaskId, now: Timestamp) -> Result<(), Eng
 /// Does for these tasks what is due. Leases and delays of tasks that are not there are dropped.
 fn tend_all(tx: &mut Tx<'_>, ids: &[TaskId], now: Timestamp) -> Result<Vec<TaskRow>, StoreError> {
     let mut work = Work::lock(tx, ids)?;
-    let (mut missing, mut stale) = (Vec::new(), Vec::new());
+    let (mut missing, mut stale, mut later) = (Vec::new(), Vec::new(), Vec::new());
     for id in ids {
         let Some(entry) = work.get(*id) else {
             missing.push(*id);
@@ -156,12 +156,13 @@ fn tend_all(tx: &mut Tx<'_>, ids: &[TaskId], now: Timestamp) -> Result<Vec<TaskR
                 entry.touch(now);
             }
             // Put off again meanwhile.
-            Some(Waiting::Delayed(_)) => {}
+            Some(Waiting::Delayed(due_at)) => later.push(Timer::offer(*id, due_at)),
             Some(Waiting::Offered) | None => stale.push(Timer::offer(*id, now)),
         }
     }
     lease::remove(tx, &missing)?;
     timer::remove(tx, &stale)?;
+    timer::set(tx, &later)?;
     work.save(tx, now)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use colony_core::id::{DefinitionId, IdSource, RequestId, RunId, TaskId};
 use colony_core::job::JobError;
 use colony_core::plan::Plan;
+use colony_core::queue_key;
 use colony_core::time::Timestamp;
 use colony_store::artifact::{self, ArtifactRow};
 use colony_store::context::{self, Context, NewContext};
@@ -97,8 +98,8 @@ pub(crate) fn run_operations(
     base.copy_reused(tx, ground, now)?;
     if !rooms.is_empty() {
         dispatch::lease_to_ants(tx, ground, &mut base, rooms, now)?;
-    } else if !base.writes.queued.is_empty() {
-        base.effects.dispatch = true;
+    } else {
+        base.effects.dispatch |= base.has_queued_for_ants();
     }
     let effects = base.write(tx, now)?;
     Ok((outcomes, effects))
@@ -179,6 +180,14 @@ impl Base {
             self.runs.insert(id, entry);
         }
         Ok(())
+    }
+
+    /// Whether a task waits for an ant from now on.
+    pub(super) fn has_queued_for_ants(&self) -> bool {
+        let queued = self.writes.queued.iter();
+        queued
+            .map(|task| &*task.key)
+            .any(|key| key < queue_key::ANT_END)
     }
 
     /// Those of some runs that are not loaded because they are not there.

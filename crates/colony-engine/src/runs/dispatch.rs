@@ -42,11 +42,8 @@ impl Operation for Dispatch {
 pub(crate) struct LastTurns(Mutex<(Cursor, String)>);
 
 impl LastTurns {
-    fn get(&self) -> (Cursor, String) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn take(&self) -> (Cursor, String) {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn set(&self, cursor: Cursor, flow: String) {
@@ -62,8 +59,12 @@ pub(super) fn lease_to_ants(
     mut rooms: Vec<AntRoom>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (mut cursor, mut last) = ground.turns.get();
+    merge(&mut rooms);
+    let (cursor, mut last) = ground.turns.take();
     let waiting = waiting(tx, base, &rooms, &last)?;
+    let flows: Vec<Flow> = waiting.iter().map(|task| flow(&task.flow)).collect();
+    // It does not grow for ever.
+    let mut cursor = cursor.kept_for(flows.iter());
     let known: BTreeSet<RunId> = base.runs.keys().copied().collect();
     let chosen = choose(waiting, &mut rooms, &mut cursor);
     let others = chosen.iter().map(|(task, _)| task.run_id);
@@ -88,7 +89,8 @@ pub(super) fn lease_to_ants(
                 give_back(&mut rooms, &room);
             }
             Leasing::Stale => {
-                tracing::error!(task.id = %task.task_id, "dropped from the queue: it does not wait");
+                // Or another batch was a moment earlier.
+                tracing::debug!(task.id = %task.task_id, "not in the queue: it does not wait");
                 base.writes.unqueued.push(task);
                 give_back(&mut rooms, &room);
             }
@@ -103,11 +105,25 @@ pub(super) fn lease_to_ants(
     for room in rooms {
         base.effects.room_left.push((room.ant_id, room.free));
     }
-    base.effects.dispatch |= !base.writes.queued.is_empty();
+    base.effects.dispatch |= base.has_queued_for_ants();
     if let Some(first) = leased.first() {
         base.effects.due(first.expires_at);
     }
     claim_all(tx, base, leased)
+}
+
+/// One room for each ant.
+fn merge(rooms: &mut Vec<AntRoom>) {
+    let mut merged: BTreeMap<String, AntRoom> = BTreeMap::new();
+    for room in rooms.drain(..) {
+        match merged.get_mut(&room.ant_id) {
+            Some(known) => known.free += room.free,
+            None => {
+                merged.insert(room.ant_id.clone(), room);
+            }
+        }
+    }
+    rooms.extend(merged.into_values());
 }
 
 /// What waits for these ants: what is stored, and what this batch has made ready.
@@ -211,6 +227,11 @@ impl Base {
             Some(Err(reason)) => return Leasing::Guilty(reason.clone()),
             Some(Ok(entry)) => entry,
         };
+        let name = entry.row.task_name(task.task_id);
+        let row = name.and_then(|name| entry.row.tasks.get(name));
+        if row.is_some_and(|row| row.lease.is_some()) {
+            return Leasing::Guilty("its task waits and is leased at once".to_owned());
+        }
         let expires_at = now.after(ground.settings.lease_duration);
         let holder = Holder::ant(&room.ant_id);
         let Some(lease) = entry.lease(task, (holder, &room.host), now, expires_at) else {

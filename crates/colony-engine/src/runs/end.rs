@@ -119,12 +119,12 @@ pub(super) struct EndedLease {
 
 impl EndedLease {
     /// A lease that was over as soon as it was given.
-    pub(super) fn new(lease: Lease, task: &str) -> Self {
+    pub(super) fn new(lease: Lease, task: &str, retries: u32) -> Self {
         Self {
             run_id: lease.run_id,
             lease,
             task: task.to_owned(),
-            retries: 0,
+            retries,
         }
     }
 }

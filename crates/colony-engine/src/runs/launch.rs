@@ -55,8 +55,10 @@ impl Operation for Submission {
     fn needs(&self, needs: &mut Needs) {
         needs.user_keys.extend(self.row.user_key.clone());
         needs.definitions.insert(self.row.definition_id);
-        needs.slots.insert(self.row.schedule_key.clone());
-        needs.in_use.insert(self.row.schedule_key.clone());
+        if self.is_due() && self.readiness == Readiness::Ready {
+            needs.slots.insert(self.row.schedule_key.clone());
+            needs.in_use.insert(self.row.schedule_key.clone());
+        }
     }
 
     fn decide(&self, stage: &mut Stage<'_>) -> Result<Submitted, EngineError> {
@@ -70,12 +72,14 @@ impl Operation for Submission {
         if !self.looked_up && (!flags.active || flags.deleted) {
             return Ok(Submitted::Outdated);
         }
-        if row.scheduled_at > row.created_at {
+        if !self.is_due() {
             self.store_for_later(stage);
             return Ok(Submitted::Stored);
         }
         match &self.readiness {
             Readiness::Refused(error) => self.store_refused(stage, error),
+            // The scheduler tells why it waits.
+            _ if closed(flags).is_some() => self.store_due(stage),
             Readiness::Unserved(key, reason) => self.store_unserved(stage, key, reason),
             Readiness::Ready if self.may_run(stage, flags) => self.store_launched(stage)?,
             Readiness::Ready | Readiness::Waits(_) => self.store_due(stage),
@@ -85,6 +89,10 @@ impl Operation for Submission {
 }
 
 impl Submission {
+    fn is_due(&self) -> bool {
+        self.row.scheduled_at <= self.row.created_at
+    }
+
     /// Nobody waits before it, and there is a slot.
     fn may_run(&self, stage: &Stage<'_>, flags: Flags) -> bool {
         let key = &self.row.schedule_key;

@@ -63,6 +63,7 @@ impl Operation for Offer {
         let row = run.row.tasks.get(&name);
         if row.and_then(|row| row.queue_key.as_deref()) != Some(&*self.place.key) {
             // Withdrawn meanwhile.
+            stage.writes().unqueued.push(self.place.clone());
             return Ok(());
         }
         match &self.outcome {
@@ -121,7 +122,9 @@ impl Offer {
         let Some(lease) = lease else {
             return Ok(());
         };
-        let ended = EndedLease::new(lease, name);
+        let run = stage.expect_run(run_id)?;
+        let retries = run.row.run.tasks.get(name).map_or(0, |task| task.retries);
+        let ended = EndedLease::new(lease, name, retries);
         stage.record(&ended, super::end::outcome_word(end.status), end);
         let event = Event::AttemptEnded {
             task: name.to_owned(),
@@ -168,8 +171,8 @@ pub(crate) fn lease_to_worker(
         let place = &claim.place;
         match base.runs.get_mut(&place.run_id) {
             None if absent.contains(&place.run_id) => result.stale.push(place.clone()),
-            // Somebody else is at it.
-            None => {}
+            // Somebody else is at it: claims look again at once.
+            None => base.effects.offered.push(place.clone()),
             Some(Err(reason)) => {
                 let subject = Subject::Task(place.task_id);
                 base.effects.guilty.push((subject, reason.clone()));
@@ -229,7 +232,13 @@ impl Operation for Change {
         let item = &self.item;
         let row = stage.shown(item.id).filter(|row| row.org_id == item.org_id);
         let Some(row) = row.cloned() else {
-            return Ok(Err(LedgerError::missing(Missing::Task)));
+            // A row that cannot be read is left out of what is shown.
+            return match stage.run_of(item.id) {
+                Some(_) if stage.shown(item.id).is_none() => {
+                    Err(EngineError::Unreadable("its row cannot be read".to_owned()))
+                }
+                Some(_) | None => Ok(Err(LedgerError::missing(Missing::Task))),
+            };
         };
         let Some(attempt) = item.lease.filter(|_| item.change.queue_job_id.is_none()) else {
             return Ok(Err(LedgerError::OwnedByJob(Box::new(row))));
@@ -248,7 +257,8 @@ impl Operation for Change {
         if shown != Shown::default() {
             stage.edit(run_id, |entry| {
                 if let Some(row) = entry.row.tasks.get_mut(&name) {
-                    row.shown = Some(shown.clone());
+                    let before = row.shown.take().unwrap_or_default();
+                    row.shown = Some(before.then(shown.clone()));
                 }
             })?;
         }

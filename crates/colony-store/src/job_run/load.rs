@@ -42,8 +42,7 @@ pub fn lock_runs(
         (Dialect::Postgres, true) => " FOR NO KEY UPDATE SKIP LOCKED",
     };
     let sql = format!(
-        "SELECT {RUN}, EXISTS (SELECT 1 FROM run_data WHERE run_data.run_id = runs.id) \
-         FROM runs WHERE id IN ({{list}}) AND request_id IS NOT NULL ORDER BY id{lock}"
+        "SELECT {RUN} FROM runs WHERE id IN ({{list}}) AND request_id IS NOT NULL ORDER BY id{lock}"
     );
     let rows = tx.query_list(&sql, &[], &ids)?;
     let mut runs = LoadedRuns::new();
@@ -61,10 +60,7 @@ pub fn lock_runs(
 ///
 /// The database's, or a row that makes no sense.
 pub fn find_run(tx: &mut Tx<'_>, id: RunId) -> Result<Option<JobRunRow>, StoreError> {
-    let sql = format!(
-        "SELECT {RUN}, EXISTS (SELECT 1 FROM run_data WHERE run_data.run_id = runs.id) \
-         FROM runs WHERE id = $1 AND request_id IS NOT NULL"
-    );
+    let sql = format!("SELECT {RUN} FROM runs WHERE id = $1 AND request_id IS NOT NULL");
     let Some(row) = tx.query_opt(&sql, &[&id])? else {
         return Ok(None);
     };
@@ -100,7 +96,7 @@ fn run(row: &Row) -> Result<JobRunRow, StoreError> {
             tasks: BTreeMap::new(),
         },
         tasks: BTreeMap::new(),
-        has_data: row.get(17)?,
+        has_data: false,
         fresh: None,
     })
 }
@@ -116,8 +112,10 @@ const TASK: &str = "tasks.run_id, tasks.job_task, tasks.id, tasks.epoch, tasks.c
 const TASK_WIDTH: usize = 25;
 
 fn load_tasks(tx: &mut Tx<'_>, ids: &[RunId], runs: &mut LoadedRuns) -> Result<(), StoreError> {
+    // Whether there is data is asked here, after the wait for the lock: what was written meanwhile counts.
     let sql = format!(
-        "SELECT {TASK}, {LEASE_COLUMNS} FROM tasks LEFT JOIN leases ON leases.task_id = tasks.id \
+        "SELECT {TASK}, {LEASE_COLUMNS}, \
+         EXISTS (SELECT 1 FROM run_data WHERE run_data.run_id = tasks.run_id) AS has_data FROM tasks LEFT JOIN leases ON leases.task_id = tasks.id \
          WHERE tasks.run_id IN ({{list}}) AND tasks.job_task IS NOT NULL"
     );
     for row in &tx.query_list(&sql, &[], ids)? {
@@ -137,6 +135,7 @@ fn load_tasks(tx: &mut Tx<'_>, ids: &[RunId], runs: &mut LoadedRuns) -> Result<(
 
 fn add_task(run: &mut JobRunRow, row: &Row) -> Result<(), StoreError> {
     let name: String = row.get(1)?;
+    run.has_data |= row.get::<bool>("has_data")?;
     run.tasks.insert(name.clone(), task_row(row)?);
     run.run.tasks.insert(name, task_run(row)?);
     Ok(())

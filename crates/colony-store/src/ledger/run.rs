@@ -73,7 +73,7 @@ fn select_run(
 }
 
 /// Locks rows that keep their keys: new rows may refer to them meanwhile.
-pub(super) fn no_key_lock(tx: &Tx<'_>) -> &'static str {
+pub(crate) fn no_key_lock(tx: &Tx<'_>) -> &'static str {
     match tx.dialect() {
         Dialect::Sqlite => "",
         Dialect::Postgres => " FOR NO KEY UPDATE",

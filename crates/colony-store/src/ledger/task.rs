@@ -180,7 +180,10 @@ pub fn lock_tasks(tx: &mut Tx<'_>, ids: &[TaskId]) -> Result<Vec<LockedTask>, St
     // they were before the wait for the lock.
     if tx.dialect() == Dialect::Postgres {
         let lock = no_key_lock(tx);
-        let sql = format!("SELECT id FROM tasks WHERE id IN ({{list}}) ORDER BY id{lock}");
+        // Those of jobs are locked by their run.
+        let sql = format!(
+            "SELECT id FROM tasks WHERE id IN ({{list}}) AND job_task IS NULL ORDER BY id{lock}"
+        );
         tx.send_list(&sql, &[], &ids)?;
     }
     let sql = format!(

@@ -13,8 +13,7 @@ const FLOWS_MAX: usize = 64;
 type Flow = (i64, String);
 
 /// The first `limit` tasks of each flow under a key, of the best rank first. When there are very many
-/// flows, those after `last` come first. On PostgreSQL the places are locked, and places that others
-/// hold are skipped.
+/// flows, those after `last` come first. Nothing is locked: who has the run's lock decides.
 ///
 /// # Errors
 ///
@@ -111,8 +110,7 @@ fn together(
         "WITH flows (rank, flow) AS (VALUES {{rows: int, text}}) \
          SELECT front.* FROM flows, LATERAL ( \
             SELECT {COLUMNS} FROM queue WHERE key = $1 AND queue.rank = flows.rank \
-            AND queue.flow = flows.flow ORDER BY task_id LIMIT {rounded} \
-            FOR UPDATE SKIP LOCKED) AS front"
+            AND queue.flow = flows.flow ORDER BY task_id LIMIT {rounded}) AS front"
     );
     let rows = tx.query_rows(&sql, &[&key], flows, |(rank, flow)| params![rank, flow])?;
     let mut fronts: Vec<QueuedTask> = rows.iter().map(queued).collect::<Result<_, _>>()?;
