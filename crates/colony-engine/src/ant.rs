@@ -245,6 +245,7 @@ fn given_back(attempt: AttemptRef, run_id: Option<RunId>, message: &'static str)
         attempt,
         run_id,
         counts: false,
+        unless_renewed: false,
         outcome: "given_back",
         message,
     }
