@@ -315,7 +315,7 @@ async fn launch(
         };
         launches.push((Subject::Request(id), launch));
     }
-    let rooms = engine.ants.keep_all();
+    let (rooms, _) = engine.ants.keep_all();
     let outcomes = engine.perform_all(launches, rooms).await?;
     let short = keys.into_iter().zip(outcomes);
     Ok(short
