@@ -6,14 +6,15 @@
 
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use colony_core::id::{AttemptRef, RunId};
 use colony_core::text::{code_point, control_in_name, with_causes};
-use colony_store::StoreError;
+use colony_core::time::Timestamp;
 use colony_store::lease::{self, HolderKind};
+use colony_store::{StoreError, Tx};
 use colony_wire::{AntMessage, Hello, LogChunk, QueenMessage};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -24,11 +25,37 @@ use crate::event::RunEventKind;
 use crate::isolate::Subject;
 use crate::runs::Lose;
 
-use table::Session;
 pub(crate) use table::{AntRoom, Ants, Sent};
 
 /// Reports being stored at once per ant; more make the ant wait.
 const REPORTS_IN_FLIGHT_MAX: usize = 1024;
+
+/// What a heartbeat of an ant comes to.
+pub(crate) struct Renewed {
+    /// Attempts whose lease is current, and that are to stop.
+    stopped: Vec<AttemptRef>,
+    /// Attempts whose lease is not current.
+    lost: Vec<AttemptRef>,
+}
+
+impl Renewed {
+    /// Renews the leases of attempts that an ant says it runs.
+    pub(crate) fn of(
+        tx: &mut Tx<'_>,
+        running: &[AttemptRef],
+        expires_at: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let held = lease::renew(tx, (HolderKind::Ant, None), running, expires_at)?;
+        let current = |attempt: &AttemptRef| held.iter().any(|held| held.attempt == *attempt);
+        let stopped = held.iter().filter(|held| held.stop);
+        Ok(Self {
+            stopped: stopped.map(|held| held.attempt).collect(),
+            lost: (running.iter().copied())
+                .filter(|attempt| !current(attempt))
+                .collect(),
+        })
+    }
+}
 
 /// Why an attempt is stopped by the answer to a heartbeat.
 const ASKED_AGAIN: &str = "its job or its time is over";
@@ -88,15 +115,7 @@ impl Engine {
             backoff.pause().await;
         }
         let heartbeat_ms = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
-        let session = Session {
-            hello,
-            to_ant: link.to_ant.clone(),
-            running: BTreeMap::new(),
-            early_stops: BTreeMap::new(),
-            embedded: link.embedded,
-            kept: 0,
-        };
-        self.ants.lock().insert(ant_id.clone(), session);
+        self.ants.arrive(hello, link.to_ant.clone(), link.embedded);
         self.ants
             .send(&ant_id, QueenMessage::Welcome { heartbeat_ms });
         self.nudges.look_for_ants();
@@ -130,7 +149,7 @@ impl Engine {
                 let run_id = assigned.map(|(_, run_id)| run_id);
                 let message = "given back by its ant";
                 self.give_back_surely(attempt, run_id, message).await;
-                self.nudges.room_freed();
+                self.nudges.dispatcher.notify_one();
             }
         }
     }
@@ -151,35 +170,32 @@ impl Engine {
         let expires_at = self.now().after(self.settings.lease_duration);
         let renewed = self
             .store
-            .write(move |tx| {
-                let held = lease::renew(tx, (HolderKind::Ant, None), &running, expires_at)?;
-                let current = |attempt: &AttemptRef| held.iter().any(|h| h.attempt == *attempt);
-                let lost: Vec<AttemptRef> =
-                    running.iter().copied().filter(|a| !current(a)).collect();
-                Ok::<_, StoreError>((lost, held))
-            })
+            .write(move |tx| Renewed::of(tx, &running, expires_at))
             .await;
         match renewed {
-            Ok((lost, held)) => {
-                for attempt in held
-                    .iter()
-                    .filter(|held| held.stop)
-                    .map(|held| held.attempt)
-                {
-                    // It may have been lost on its way.
-                    let reason = ASKED_AGAIN.to_owned();
-                    self.ants
-                        .send(ant_id, QueenMessage::Cancel { attempt, reason });
-                }
-                for attempt in lost {
-                    self.ants.release(ant_id, attempt);
-                    self.live_logs.forget(attempt);
-                    self.ants.send(ant_id, QueenMessage::LeaseLost { attempt });
-                }
-            }
+            Ok(renewed) => self.answer_heartbeat(ant_id, renewed),
             Err(error) => {
                 tracing::error!(ant.id = %ant_id, "failed to renew leases: {}", with_causes(&error))
             }
+        }
+    }
+
+    /// Tells an ant which of its attempts to stop and which to forget.
+    pub(crate) fn answer_heartbeat(&self, ant_id: &str, renewed: Renewed) {
+        for attempt in renewed.stopped {
+            // It may have been lost on its way.
+            let reason = ASKED_AGAIN.to_owned();
+            self.ants
+                .send(ant_id, QueenMessage::Cancel { attempt, reason });
+        }
+        let freed = !renewed.lost.is_empty();
+        for attempt in renewed.lost {
+            self.ants.release(ant_id, attempt);
+            self.live_logs.forget(attempt);
+            self.ants.send(ant_id, QueenMessage::LeaseLost { attempt });
+        }
+        if freed {
+            self.nudges.dispatcher.notify_one();
         }
     }
 
@@ -275,11 +291,16 @@ impl Engine {
     }
 }
 
-fn given_back(attempt: AttemptRef, run_id: Option<RunId>, message: &'static str) -> Lose {
+pub(crate) fn given_back(
+    attempt: AttemptRef,
+    run_id: Option<RunId>,
+    message: &'static str,
+) -> Lose {
     Lose {
         attempt,
         run_id,
         counts: false,
+        unless_renewed: false,
         outcome: "given_back",
         message,
     }

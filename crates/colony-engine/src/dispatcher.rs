@@ -7,7 +7,7 @@ use colony_core::job::{AttemptEnd, EndStatus};
 use colony_core::text::with_causes;
 use colony_store::lease::Lease;
 
-use crate::ant::Sent;
+use crate::ant::{AntRoom, Sent};
 use crate::backoff::Backoff;
 use crate::compile::Compiled;
 use crate::engine::Engine;
@@ -29,12 +29,9 @@ pub(crate) async fn run(engine: Engine) {
     let mut backoff = Backoff::new("dispatcher");
     loop {
         engine.nudges.dispatcher.notified().await;
-        engine.nudges.set_short_of_room(true);
-        let rooms = engine.ants.keep_all();
-        if rooms.is_empty() {
+        let Some(rooms) = look_for_room(&engine) else {
             continue;
-        }
-        engine.nudges.set_short_of_room(false);
+        };
         match engine.perform_with(Dispatch, rooms).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
@@ -44,6 +41,18 @@ pub(crate) async fn run(engine: Engine) {
             }
         }
     }
+}
+
+/// Keeps all room that there is, if there is some.
+pub(crate) fn look_for_room(engine: &Engine) -> Option<Vec<AntRoom>> {
+    engine.nudges.set_short_of_room(true);
+    let (rooms, all) = engine.ants.keep_all();
+    if rooms.is_empty() {
+        return None;
+    }
+    // A place that somebody keeps may be for what these places are not for.
+    engine.nudges.set_short_of_room(!all);
+    Some(rooms)
 }
 
 /// Sends what was leased to the ants, once it is committed.
@@ -80,6 +89,7 @@ fn spawn_give_back(engine: &Engine, lease: &Lease) {
         engine
             .give_back_surely(lease.attempt, run_id, message)
             .await;
+        engine.nudges.dispatcher.notify_one();
     });
 }
 
@@ -102,11 +112,7 @@ impl Engine {
             });
             match noted.await {
                 Ok(true) => {}
-                // Its lease is over.
-                Ok(false) => {
-                    self.ants.release(&lease.holder.id, lease.attempt);
-                    return;
-                }
+                Ok(false) => return self.not_sent(lease),
                 // Not started by rules that are not stored.
                 Err(error) => return self.end_unsent(lease, &error).await,
             }
@@ -130,6 +136,12 @@ impl Engine {
             }
             Sent::Gone => spawn_give_back(self, lease),
         }
+    }
+
+    /// A lease was over before its task was sent.
+    pub(crate) fn not_sent(&self, lease: &Lease) {
+        self.ants.release(&lease.holder.id, lease.attempt);
+        self.nudges.dispatcher.notify_one();
     }
 
     /// A leased task that no ant needs to see: skipped, or impossible.

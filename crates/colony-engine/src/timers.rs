@@ -120,15 +120,15 @@ impl Loop {
 }
 
 /// What is due.
-struct DueNow {
-    timers: Vec<Due>,
-    expired: Vec<DueLease>,
-    overdue: Vec<DueLease>,
-    runs: Vec<RunId>,
+pub(crate) struct DueNow {
+    pub(crate) timers: Vec<Due>,
+    pub(crate) expired: Vec<DueLease>,
+    pub(crate) overdue: Vec<DueLease>,
+    pub(crate) runs: Vec<RunId>,
 }
 
 impl DueNow {
-    fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Self, StoreError> {
         Ok(Self {
             timers: timer::due(tx, now, BATCH)?,
             expired: lease::expired(tx, now, BATCH)?,
@@ -191,18 +191,18 @@ async fn fire_timers(
 }
 
 async fn requests_due(engine: &Engine, timers: Vec<Timer>) -> Result<(), EngineError> {
-    let keys = engine
-        .store
-        .write(move |tx| {
-            let ids = timers.iter().map(|timer| RequestId::new(timer.subject));
-            let ids: Vec<RequestId> = ids.collect();
-            let keys = request::requests_due(tx, &ids)?;
-            timer::remove(tx, &timers)?;
-            Ok::<_, StoreError>(keys)
-        })
-        .await?;
+    let keys = engine.store.write(move |tx| make_due(tx, &timers)).await?;
     engine.nudges.schedule(keys);
     Ok(())
+}
+
+/// Requests that waited for a time are due. Gives their schedule keys.
+pub(crate) fn make_due(tx: &mut Tx<'_>, timers: &[Timer]) -> Result<Vec<String>, StoreError> {
+    let ids = timers.iter().map(|timer| RequestId::new(timer.subject));
+    let ids: Vec<RequestId> = ids.collect();
+    let keys = request::requests_due(tx, &ids)?;
+    timer::remove(tx, timers)?;
+    Ok(keys)
 }
 
 /// Holders that did not renew their leases have lost their attempts. Programs' tasks are added to
@@ -240,18 +240,19 @@ async fn expire(
 }
 
 /// This process slept, or was slow: its own ant is as alive as it is.
-fn is_alive(engine: &Engine, lease: &Lease) -> bool {
+pub(crate) fn is_alive(engine: &Engine, lease: &Lease) -> bool {
     lease.holder.kind == HolderKind::Ant
         && engine.ants.works_inside(&lease.holder.id, lease.attempt)
 }
 
-fn lose(lease: &Lease) -> Lose {
+pub(crate) fn lose(lease: &Lease) -> Lose {
     let (attempt, holder) = (lease.attempt, &lease.holder);
     tracing::warn!(task.id = %attempt.task_id, holder = %holder, "lease expired");
     Lose {
         attempt,
         run_id: Some(lease.run_id),
         counts: true,
+        unless_renewed: true,
         outcome: "lost",
         message: match holder.kind {
             HolderKind::Worker => "its worker did not renew its lease in time",

@@ -62,21 +62,49 @@ impl Writes {
         self.requests.extend(other.requests);
         self.request_changes.extend(other.request_changes);
         self.runs.extend(other.runs);
+        other
+            .unqueued
+            .into_iter()
+            .for_each(|place| self.unqueue(place));
         self.queued.extend(other.queued);
-        self.unqueued.extend(other.unqueued);
         self.leases.extend(other.leases);
         self.unleased.extend(other.unleased);
         self.stops.extend(other.stops);
         self.deadlines.extend(other.deadlines);
         self.attempts.extend(other.attempts);
+        (other.fired.into_iter()).for_each(|timer| self.take_timer_back(timer));
+        (other.timeless.into_iter()).for_each(|subject| self.clear_timers(subject));
         self.timers.extend(other.timers);
-        self.fired.extend(other.fired);
-        self.timeless.extend(other.timeless);
         self.artifacts.extend(other.artifacts);
         self.contexts.extend(other.contexts);
         for (key, change) in other.slots {
             self.move_slots(key, change);
         }
+    }
+
+    /// A task does not wait any more. One that was to wait a moment ago is never stored.
+    pub fn unqueue(&mut self, place: QueuedTask) {
+        let before = self.queued.len();
+        let is_it =
+            |queued: &QueuedTask| queued.task_id == place.task_id && queued.key == place.key;
+        self.queued.retain(|queued| !is_it(queued));
+        if self.queued.len() == before {
+            self.unqueued.push(place);
+        }
+    }
+
+    /// A timer is not to fire any more, wherever it is.
+    pub fn take_timer_back(&mut self, timer: Timer) {
+        let place = |timer: &Timer| (timer.subject, timer.kind, timer.detail.clone());
+        let gone = place(&timer);
+        self.timers.retain(|set| place(set) != gone);
+        self.fired.push(timer);
+    }
+
+    /// A request, run or task has no timers any more.
+    pub fn clear_timers(&mut self, subject: Uuid) {
+        self.timers.retain(|set| set.subject != subject);
+        self.timeless.push(subject);
     }
 
     /// The number of slots in use of a schedule key grows by `change`.

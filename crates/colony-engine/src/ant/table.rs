@@ -10,16 +10,16 @@ use colony_wire::{Hello, Order, QueenMessage};
 use tokio::sync::mpsc;
 
 /// An ant with an open link.
-pub(super) struct Session {
-    pub(super) hello: Hello,
-    pub(super) to_ant: mpsc::Sender<QueenMessage>,
-    pub(super) running: BTreeMap<AttemptRef, Assigned>,
+struct Session {
+    hello: Hello,
+    to_ant: mpsc::Sender<QueenMessage>,
+    running: BTreeMap<AttemptRef, Assigned>,
     /// Stops of attempts that are leased but not known here yet, and why. Of those that are over
     /// some stay.
-    pub(super) early_stops: BTreeMap<AttemptRef, String>,
-    pub(super) embedded: bool,
+    early_stops: BTreeMap<AttemptRef, String>,
+    embedded: bool,
     /// Places that are kept for tasks about to be leased.
-    pub(super) kept: u32,
+    kept: u32,
 }
 
 impl Session {
@@ -31,7 +31,7 @@ impl Session {
 }
 
 /// An attempt that is with an ant, or about to be.
-pub(super) struct Assigned {
+struct Assigned {
     request_id: RequestId,
     run_id: RunId,
     /// Its order was sent: a stop may follow.
@@ -88,12 +88,26 @@ pub(crate) struct Ants {
 }
 
 impl Ants {
-    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An ant has opened a link.
+    pub(crate) fn arrive(&self, hello: Hello, to_ant: mpsc::Sender<QueenMessage>, embedded: bool) {
+        let ant_id = hello.ant_id.clone();
+        let session = Session {
+            hello,
+            to_ant,
+            running: BTreeMap::new(),
+            early_stops: BTreeMap::new(),
+            embedded,
+            kept: 0,
+        };
+        self.lock().insert(ant_id, session);
+    }
+
     /// The link is closed. The ant may have opened another one meanwhile.
-    pub(super) fn leave(&self, ant_id: &str, link: &mpsc::Sender<QueenMessage>) {
+    pub(crate) fn leave(&self, ant_id: &str, link: &mpsc::Sender<QueenMessage>) {
         let mut sessions = self.lock();
         if sessions
             .get(ant_id)
@@ -122,15 +136,17 @@ impl Ants {
             .collect()
     }
 
-    /// Keeps all room that there is for tasks about to be leased.
-    pub(crate) fn keep_all(&self) -> Vec<AntRoom> {
+    /// Keeps all room that there is for tasks about to be leased, and tells whether nobody kept any
+    /// before.
+    pub(crate) fn keep_all(&self) -> (Vec<AntRoom>, bool) {
         let mut sessions = self.lock();
+        let all = sessions.values().all(|session| session.kept == 0);
         let rooms = sessions.iter_mut().filter_map(|(ant_id, session)| {
             let room = room(ant_id, session);
             session.kept += room.free;
             (room.free > 0).then_some(room)
         });
-        rooms.collect()
+        (rooms.collect(), all)
     }
 
     /// Keeps a place at an ant that serves a queue, if there is one.

@@ -227,15 +227,7 @@ impl Base {
                 self.user_keys.insert(key.clone(), new.row.id);
             }
         }
-        let mut writes = staged.writes;
-        // What was queued a moment ago is not stored yet.
-        let queued = &mut self.writes.queued;
-        writes.unqueued.retain(|place| {
-            let before = queued.len();
-            queued.retain(|new| (&new.key, new.task_id) != (&place.key, place.task_id));
-            queued.len() == before
-        });
-        self.writes.extend(writes);
+        self.writes.extend(staged.writes);
         self.effects.extend(staged.effects);
     }
 

@@ -237,12 +237,7 @@ impl Base {
         let Some(lease) = entry.lease(task, (holder, &room.host), now, expires_at) else {
             return Leasing::Stale;
         };
-        let queued = &mut self.writes.queued;
-        let before = queued.len();
-        queued.retain(|new| new.task_id != task.task_id);
-        if queued.len() == before {
-            self.writes.unqueued.push(task.clone());
-        }
+        self.writes.unqueue(task.clone());
         self.writes.leases.push(lease.clone());
         Leasing::Leased(lease)
     }

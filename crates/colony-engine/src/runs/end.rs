@@ -74,6 +74,8 @@ pub(crate) struct Lose {
     pub(crate) run_id: Option<RunId>,
     /// Somebody is to blame: it is counted.
     pub(crate) counts: bool,
+    /// Only if the lease has not been renewed by then.
+    pub(crate) unless_renewed: bool,
     /// `lost` or `given_back`.
     pub(crate) outcome: &'static str,
     pub(crate) message: &'static str,
@@ -90,6 +92,10 @@ impl Operation for Lose {
         let Some(ended) = stage.end_lease(self.run_id, self.attempt)? else {
             return Ok(false);
         };
+        if self.unless_renewed && ended.lease.expires_at > stage.now {
+            stage.undo();
+            return Ok(false);
+        }
         let end = AttemptEnd::failed("", self.message);
         stage.record(&ended, self.outcome, &end);
         let event = Event::AttemptLost {

@@ -28,7 +28,7 @@ impl Operation for Fire {
     }
 
     fn decide(&self, stage: &mut Stage<'_>) -> Result<(), EngineError> {
-        stage.writes().fired.push(self.timer.clone());
+        stage.writes().take_timer_back(self.timer.clone());
         let task = self.timer.detail.clone();
         let event = match self.timer.kind {
             TimerKind::TaskDue => Event::TaskDue { task },
@@ -54,13 +54,20 @@ impl Operation for Overdue {
 
     fn decide(&self, stage: &mut Stage<'_>) -> Result<(), EngineError> {
         let id = self.lease.attempt.task_id;
-        // Said once.
-        stage.writes().deadlines.push((id, None));
         let run = stage.expect_run(self.lease.run_id)?;
         let task = run.row.task_name(id).map(str::to_owned);
-        if let Some(task) = task {
-            stage.advance(self.lease.run_id, Event::TaskTimedOut { task })?;
-        }
+        let lease = (task.as_ref()).and_then(|task| run.row.tasks.get(task)?.lease.as_ref());
+        let is_overdue = lease.is_some_and(|lease| {
+            let late = lease.deadline_at.is_some_and(|at| at <= stage.now);
+            lease.attempt == self.lease.attempt && late
+        });
+        // Meanwhile another attempt may have begun, with time of its own.
+        let Some(task) = task.filter(|_| is_overdue) else {
+            return Ok(());
+        };
+        // Said once.
+        stage.writes().deadlines.push((id, None));
+        stage.advance(self.lease.run_id, Event::TaskTimedOut { task })?;
         Ok(())
     }
 }
@@ -78,6 +85,11 @@ impl Operation for JobOverdue {
     }
 
     fn decide(&self, stage: &mut Stage<'_>) -> Result<(), EngineError> {
+        let run = stage.run(self.run_id)?;
+        // It may have been suspended and launched meanwhile, with time of its own.
+        if run.is_some_and(|run| run.row.run.due_at().is_some_and(|at| at > stage.now)) {
+            return Ok(());
+        }
         if !stage.advance(self.run_id, Event::JobTimedOut)? && stage.run(self.run_id)?.is_some() {
             // Its row says that it can run out of time: that is not true.
             stage.edit(self.run_id, |entry| entry.forced = true)?;
@@ -136,7 +148,7 @@ impl Cancel {
     fn cancel_waiting(&self, stage: &mut Stage<'_>) {
         let error = JobError::new(error_code::JOB_CANCELLED, "job cancelled by user");
         let (state, error) = (JobState::Cancelled, Some(error));
-        stage.writes().timeless.push(self.id.uuid());
+        stage.writes().clear_timers(self.id.uuid());
         let ended = Ended {
             state,
             error: error.clone(),
@@ -179,6 +191,10 @@ impl Operation for Control {
             if let Some(task) = entry.row.run.tasks.get_mut(name) {
                 task.control = Some(Box::new(self.control.clone()));
                 task.deadline = deadline;
+            }
+            let row = entry.row.tasks.get_mut(name);
+            if let Some(lease) = row.and_then(|row| row.lease.as_mut()) {
+                lease.deadline_at = deadline;
             }
         })?;
         let id = self.attempt.task_id;

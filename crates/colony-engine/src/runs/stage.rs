@@ -62,6 +62,11 @@ impl<'b> Stage<'b> {
         self.staged
     }
 
+    /// Nothing of what was decided so far is to happen.
+    pub(super) fn undo(&mut self) {
+        self.staged = Staged::default();
+    }
+
     pub(super) fn ground(&self) -> &'b Ground {
         self.ground
     }
@@ -179,7 +184,7 @@ impl<'b> Stage<'b> {
         }
         let phase_before = entry.row.run.phase;
         if phase_before == Phase::Retrying && after.phase != Phase::Retrying {
-            self.writes().timeless.push(run_id.uuid());
+            self.writes().clear_timers(run_id.uuid());
         }
         entry.row.job_state = job_state(&entry.row, &after, &effects);
         entry.touched = true;
@@ -252,7 +257,7 @@ impl<'b> Stage<'b> {
             Effect::Withdraw { task } => {
                 self.withdraw(entry, &task);
                 let timer = Timer::run(TimerKind::TaskDue, run_id, &task, self.now);
-                self.writes().fired.push(timer);
+                self.writes().take_timer_back(timer);
             }
             Effect::Requeue { state, at } => self.requeue(entry, state, at),
             Effect::AwaitApproval { task } => {
@@ -269,7 +274,7 @@ impl<'b> Stage<'b> {
                 };
                 self.end_request(request_id, ended);
                 if phase_before == Phase::Suspended {
-                    self.writes().timeless.push(request_id.uuid());
+                    self.writes().clear_timers(request_id.uuid());
                 }
             }
             Effect::EndRun { state, error } => {
@@ -284,6 +289,15 @@ impl<'b> Stage<'b> {
 
     /// A request's state is final.
     pub(super) fn end_request(&mut self, id: RequestId, ended: Ended) {
+        // Nobody launches it later in the same batch.
+        if let Ok(Some(request)) = self.request(id) {
+            let row = RequestRow {
+                job_state: ended.state,
+                ended_at: Some(self.now),
+                ..request.clone()
+            };
+            self.set_request(row);
+        }
         let change = RequestChange::Ended(ended);
         self.writes().request_changes.push((id, change));
         self.effects().wakes.push(id);
@@ -314,7 +328,7 @@ impl<'b> Stage<'b> {
         let (id, key) = (row.id, row.queue_key.take());
         if let Some(key) = key {
             let place = entry.row.place(id, &key, None);
-            self.writes().unqueued.push(place);
+            self.writes().unqueue(place);
         }
     }
 

@@ -31,7 +31,7 @@ fn fill(tx: &mut Tx<'_>, count: u32) -> Result<(), StoreError> {
     )?;
     let sql = format!(
         "INSERT INTO definitions VALUES ({definition}, 'acme', '', 'report', 1, '', '', '', '', \
-         '', '', '', '', FALSE, 1, TRUE, FALSE, FALSE, 0, 0)"
+         '', '', '', '', FALSE, 1, TRUE, FALSE, FALSE, 0, 0, NULL)"
     );
     tx.execute(&sql, &[])?;
     let sql = format!(

@@ -14,16 +14,8 @@ fn ants() -> (Ants, mpsc::Receiver<QueenMessage>) {
         capacity: 1,
         running: Vec::new(),
     };
-    let session = Session {
-        hello,
-        to_ant,
-        running: BTreeMap::new(),
-        early_stops: BTreeMap::new(),
-        embedded: true,
-        kept: 0,
-    };
     let ants = Ants::default();
-    ants.lock().insert("ant".to_owned(), session);
+    ants.arrive(hello, to_ant, true);
     (ants, from_queen)
 }
 
