@@ -78,10 +78,15 @@ impl Nudges {
         self.scheduler.notify_one();
     }
 
+    /// Takes what there is to look at by now.
+    pub(crate) fn wanted(&self) -> Wanted {
+        std::mem::take(&mut *lock(&self.wanted))
+    }
+
     /// Waits until there is something to look at, and takes it.
     pub(crate) async fn scheduler_called(&self) -> Wanted {
         loop {
-            let wanted = std::mem::take(&mut *lock(&self.wanted));
+            let wanted = self.wanted();
             if !wanted.is_empty() {
                 return wanted;
             }
