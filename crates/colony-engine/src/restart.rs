@@ -42,7 +42,7 @@ impl Engine {
     }
 }
 
-fn restart_locked(
+pub(crate) fn restart_locked(
     tx: &mut Tx<'_>,
     request: &RequestRow,
     hard: bool,

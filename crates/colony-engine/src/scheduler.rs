@@ -13,6 +13,7 @@ use colony_core::job::{JobError, TaskRun};
 use colony_core::schedule::{
     Ant, Cursor, Need, Queue, Reason, SchedulePlan, Snapshot, Waiting, plan,
 };
+use colony_core::state::JobState;
 use colony_store::definition::{self, Flags};
 use colony_store::request::{self, RequestRow};
 use colony_store::{StoreError, Tx, job_run, schedule};
@@ -86,7 +87,7 @@ async fn serve(engine: &Engine) -> Result<BTreeSet<String>, EngineError> {
 
 /// What a look at some schedule keys has found.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     due: BTreeMap<String, Vec<(RequestId, Result<RequestRow, StoreError>)>>,
     taken: BTreeMap<String, u32>,
     flags: BTreeMap<DefinitionId, Flags>,
@@ -97,7 +98,7 @@ struct Found {
 }
 
 impl Found {
-    fn read(tx: &mut Tx<'_>, keys: &[String]) -> Result<Self, StoreError> {
+    pub(crate) fn read(tx: &mut Tx<'_>, keys: &[String]) -> Result<Self, StoreError> {
         let mut found = Self {
             taken: job_run::slots_taken(tx, keys)?,
             ..Self::default()
@@ -139,6 +140,14 @@ impl Found {
         Ok(found)
     }
 
+    /// The versions that requests will run.
+    pub(crate) fn versions(&self) -> BTreeSet<DefinitionId> {
+        let rows = self.due.values().flatten();
+        let readable = rows.filter_map(|(_, row)| row.as_ref().ok());
+        let known = readable.filter(|row| self.flags.contains_key(&row.definition_id));
+        known.map(|row| self.version(row)).collect()
+    }
+
     /// The version that a request will run: the pinned one, or the newest for a request that named no
     /// version and has not run yet (`job-definitions` 15.2).
     fn version(&self, row: &RequestRow) -> DefinitionId {
@@ -167,52 +176,143 @@ async fn look_at(
     keys: Vec<String>,
     cursor: &mut Cursor,
 ) -> Result<Vec<String>, EngineError> {
-    for key in &keys {
-        engine.nudges.set_short(key, true);
-    }
+    Round::begin(engine, &keys);
     let wanted = keys.clone();
     let found = engine
         .store
         .read(move |tx| Found::read(tx, &wanted))
         .await?;
-    let mut passes = Vec::new();
-    let mut looked: BTreeMap<&str, Vec<Looked>> = BTreeMap::new();
-    for (key, due) in &found.due {
-        for (id, row) in due {
-            let subject = Subject::Request(*id);
-            match look_closer(engine, &found, row.as_ref()).await {
-                Ok(Ok(request)) => looked.entry(key).or_default().push(request),
-                Ok(Err(readiness)) => passes.push((subject, Pass { id: *id, readiness })),
-                Err(error) if error.is_about_rows() => engine.give_up(subject, &error).await?,
-                Err(error) => return Err(error),
-            }
+    let mut versions = Versions::new();
+    for id in found.versions() {
+        versions.insert(id, engine.compiled(id).await);
+    }
+    let mut round = Round::decide(engine, keys, &found, &versions, cursor)?;
+    for (subject, cause) in std::mem::take(&mut round.guilty) {
+        engine.give_up(subject, &cause).await?;
+    }
+    engine
+        .perform_each(std::mem::take(&mut round.passes))
+        .await?;
+    let launches = std::mem::take(&mut round.launches);
+    let outcomes = match launches.is_empty() {
+        true => Vec::new(),
+        false => {
+            let (rooms, _) = engine.ants.keep_all();
+            engine.perform_all(launches, rooms).await?
+        }
+    };
+    Ok(round.settle(engine, outcomes))
+}
+
+/// Definitions ready to be run, or why they are not.
+pub(crate) type Versions = BTreeMap<DefinitionId, Result<Arc<Compiled>, EngineError>>;
+
+/// What a look at some schedule keys comes to.
+pub(crate) struct Round {
+    keys: Vec<String>,
+    /// What cannot be looked at, and why.
+    pub(crate) guilty: Vec<(Subject, EngineError)>,
+    /// Those that do not run now.
+    pub(crate) passes: Vec<(Subject, Pass)>,
+    /// Those that do.
+    pub(crate) launches: Vec<(Subject, Launch)>,
+    /// The keys of `launches`, and whether their requests were there to be launched.
+    launched: Vec<(String, bool)>,
+    /// Keys of which somebody waits for a slot.
+    short: BTreeSet<String>,
+    /// Keys of which more may be launched.
+    more: BTreeSet<String>,
+}
+
+impl Round {
+    /// Before anything is read: a slot that is freed from now on wakes the scheduler.
+    pub(crate) fn begin(engine: &Engine, keys: &[String]) {
+        for key in keys {
+            engine.nudges.set_short(key, true);
         }
     }
-    let snapshot = snapshot(&found, &looked, &ants(&engine.ants.rooms()));
-    let plan = plan(&snapshot, std::mem::take(cursor), BATCH as usize);
-    *cursor = plan.cursor.clone();
-    let (mut more, mut short) = (BTreeSet::new(), BTreeSet::new());
-    for (queue, key) in snapshot.queues.iter().zip(looked.keys()) {
-        let waits = waiting(queue, &plan, &mut passes);
-        short.extend(waits.for_slot.then(|| (*key).to_owned()));
-        more.extend(waits.for_turn.then(|| (*key).to_owned()));
-        let count = found.due.get(*key).map_or(0, Vec::len);
-        // There may be more behind those that were looked at.
-        let all = count >= BATCH as usize && !waits.for_slot && queue.closed.is_none();
-        more.extend(all.then(|| (*key).to_owned()));
+
+    /// Decides about what was found.
+    pub(crate) fn decide(
+        engine: &Engine,
+        keys: Vec<String>,
+        found: &Found,
+        versions: &Versions,
+        cursor: &mut Cursor,
+    ) -> Result<Self, EngineError> {
+        let (mut guilty, mut passes) = (Vec::new(), Vec::new());
+        let mut looked: BTreeMap<&str, Vec<Looked>> = BTreeMap::new();
+        for (key, due) in &found.due {
+            for (id, row) in due {
+                let subject = Subject::Request(*id);
+                match look_closer(engine, found, versions, row.as_ref()) {
+                    Ok(Ok(request)) => looked.entry(key).or_default().push(request),
+                    Ok(Err(readiness)) => passes.push((subject, Pass { id: *id, readiness })),
+                    Err(error) if error.is_about_rows() => guilty.push((subject, error)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let snapshot = snapshot(found, &looked, &ants(&engine.ants.rooms()));
+        let plan = plan(&snapshot, std::mem::take(cursor), BATCH as usize);
+        *cursor = plan.cursor.clone();
+        let (mut more, mut short) = (BTreeSet::new(), BTreeSet::new());
+        for (queue, key) in snapshot.queues.iter().zip(looked.keys()) {
+            let waits = waiting(queue, &plan, &mut passes);
+            short.extend(waits.for_slot.then(|| (*key).to_owned()));
+            more.extend(waits.for_turn.then(|| (*key).to_owned()));
+            let count = found.due.get(*key).map_or(0, Vec::len);
+            // There may be more behind those that were looked at.
+            let all = count >= BATCH as usize && !waits.for_slot && queue.closed.is_none();
+            more.extend(all.then(|| (*key).to_owned()));
+        }
+        let launches = launches(found, looked, &plan.launch);
+        let launched = launches.iter().map(|launch| {
+            let row = &launch.request;
+            let waits = matches!(row.job_state, JobState::Pending | JobState::Paused);
+            (row.schedule_key.clone(), waits)
+        });
+        Ok(Self {
+            keys,
+            guilty,
+            passes,
+            launched: launched.collect(),
+            launches: (launches.into_iter())
+                .map(|launch| (Subject::Request(launch.request.id), launch))
+                .collect(),
+            short,
+            more,
+        })
     }
-    engine.perform_each(passes).await?;
-    short.extend(launch(engine, &found, looked, &plan.launch).await?);
-    for key in &keys {
-        // Somebody waits for a slot, or may come to.
-        engine
-            .nudges
-            .set_short(key, short.contains(key) || more.contains(key));
+
+    /// Notes who waits for a slot. Gives the keys of which there may be more to launch.
+    pub(crate) fn settle(
+        mut self,
+        engine: &Engine,
+        outcomes: Vec<Option<Launched>>,
+    ) -> Vec<String> {
+        let mut again = BTreeSet::new();
+        for ((key, waited), outcome) in self.launched.into_iter().zip(outcomes) {
+            match outcome {
+                Some(Launched::NoSlot) => {
+                    self.short.insert(key);
+                }
+                // Its slot is for another one, who was told that there is none.
+                Some(Launched::No) if waited => {
+                    again.insert(key);
+                }
+                Some(Launched::Running | Launched::No) | None => {}
+            }
+        }
+        for key in &self.keys {
+            // Somebody waits for a slot, or may come to.
+            let short = self.short.contains(key) || self.more.contains(key);
+            engine.nudges.set_short(key, short);
+        }
+        let short = self.short;
+        again.extend(self.more.into_iter().filter(|key| !short.contains(key)));
+        again.into_iter().collect()
     }
-    Ok(more
-        .into_iter()
-        .filter(|key| !short.contains(key))
-        .collect())
 }
 
 /// What requests of a key wait for that are not launched.
@@ -291,57 +391,43 @@ fn snapshot(found: &Found, looked: &BTreeMap<&str, Vec<Looked>>, ants: &[Ant]) -
     snapshot
 }
 
-/// Launches requests in their order. Gives the keys that proved to have no free slot.
-async fn launch(
-    engine: &Engine,
+/// The requests of a plan in their order.
+fn launches(
     found: &Found,
     looked: BTreeMap<&str, Vec<Looked>>,
     order: &[RequestId],
-) -> Result<Vec<String>, EngineError> {
-    if order.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Vec<Launch> {
     let all = looked.into_values().flatten();
     let mut by_id: BTreeMap<RequestId, Looked> =
         all.map(|request| (request.row.id, request)).collect();
-    let (mut launches, mut keys) = (Vec::new(), Vec::new());
-    for request in order.iter().filter_map(|id| by_id.remove(id)) {
-        let id = request.row.id;
-        keys.push(request.row.schedule_key.clone());
-        let launch = Launch {
-            request: request.row,
-            compiled: request.compiled,
-            earlier: found.earlier.get(&id).cloned().unwrap_or_default(),
-        };
-        launches.push((Subject::Request(id), launch));
-    }
-    let (rooms, _) = engine.ants.keep_all();
-    let outcomes = engine.perform_all(launches, rooms).await?;
-    let short = keys.into_iter().zip(outcomes);
-    Ok(short
-        .filter(|(_, outcome)| *outcome == Some(Launched::NoSlot))
-        .map(|(key, _)| key)
-        .collect())
+    let planned = order.iter().filter_map(|id| by_id.remove(id));
+    let launch = |request: Looked| Launch {
+        earlier: (found.earlier.get(&request.row.id).cloned()).unwrap_or_default(),
+        request: request.row,
+        compiled: request.compiled,
+    };
+    planned.map(launch).collect()
 }
 
 /// What a request asks for, or why it is passed over.
-async fn look_closer(
+fn look_closer(
     engine: &Engine,
     found: &Found,
+    versions: &Versions,
     row: Result<&RequestRow, &StoreError>,
 ) -> Result<Result<Looked, Readiness>, EngineError> {
     let row = row.map_err(|error| EngineError::Unreadable(error.reason()))?;
-    if !found.flags.contains_key(&row.definition_id) {
-        let id = row.definition_id;
-        return Err(EngineError::not_found("readable definition", id));
-    }
-    let compiled = match engine.compiled(found.version(row)).await {
-        Ok(compiled) => compiled,
-        Err(error) if error.is_about_rows() && !matches!(error, EngineError::Store(_)) => {
+    let id = found.version(row);
+    let compiled = match versions.get(&id) {
+        Some(Ok(compiled)) => Arc::clone(compiled),
+        Some(Err(EngineError::Store(error))) => return Err(error.clone().into()),
+        Some(Err(error)) if error.is_about_rows() => {
             let error = JobError::new(error_code::VALIDATION, error.to_string());
             return Ok(Err(Readiness::Refused(error)));
         }
-        Err(error) => return Err(error),
+        Some(Err(_)) | None => {
+            return Err(EngineError::not_found("readable definition", id));
+        }
     };
     let needs = needs_of(engine, row, &compiled)?;
     Ok(needs

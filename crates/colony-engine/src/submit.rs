@@ -82,7 +82,12 @@ impl Engine {
     }
 
     /// A place at an ant for the first task of a job that may run at once.
-    fn room_for(&self, due: bool, readiness: &Readiness, compiled: &Compiled) -> Vec<AntRoom> {
+    pub(crate) fn room_for(
+        &self,
+        due: bool,
+        readiness: &Readiness,
+        compiled: &Compiled,
+    ) -> Vec<AntRoom> {
         let first = compiled.plan.task(&compiled.plan.first);
         let first = first.filter(|_| due && *readiness == Readiness::Ready);
         let key = first.map(|task| queue_key::ant(task.method, &task.tags));
@@ -116,7 +121,7 @@ impl Engine {
         Ok(compiled)
     }
 
-    fn request_row(
+    pub(crate) fn request_row(
         &self,
         caller: &Caller,
         submit: &Submit,
