@@ -83,11 +83,23 @@ impl<'a> Walk<'a> {
     /// Walks from the first task; what completed in earlier passes is skipped.
     pub(super) fn next_pass(&mut self) {
         if self.hard_reset_due() {
-            self.run.tasks.clear();
+            self.forget_results();
         }
         self.run.pass += 1;
         self.run.phase = Phase::Walking;
         self.reach(vec![self.plan.first.clone()]);
+    }
+
+    /// Everything runs again. Records of this run stay, since their rows do: what completed must not
+    /// be there again when they are loaded.
+    fn forget_results(&mut self) {
+        self.run.tasks.retain(|_, task| task.pass > 0);
+        let tasks = self.run.tasks.values_mut();
+        for task in tasks.filter(|task| task.state == JobTaskState::Completed) {
+            let message = "its result does not count any more: everything runs again";
+            task.state = JobTaskState::Cancelled;
+            task.error = Some(JobError::new(error_code::JOB_CANCELLED, message));
+        }
     }
 
     pub(super) fn hard_reset_due(&self) -> bool {

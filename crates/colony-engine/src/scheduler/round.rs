@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use colony_core::id::RequestId;
 use colony_core::schedule::{Ant, Cursor, Queue, Reason, SchedulePlan, Snapshot, Waiting, plan};
+use colony_core::state::JobState;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -23,8 +24,8 @@ pub(crate) struct Round {
     pub(crate) passes: Vec<(Subject, Pass)>,
     /// Those that do.
     pub(crate) launches: Vec<(Subject, Launch)>,
-    /// The keys of `launches`.
-    launched: Vec<String>,
+    /// The keys of `launches`, and whether their requests were there to be launched.
+    launched: Vec<(String, bool)>,
     /// Keys of which somebody waits for a slot.
     short: BTreeSet<String>,
     /// Keys of which more may be launched.
@@ -70,12 +71,16 @@ impl Round {
             .filter(|(key, due)| due.len() >= BATCH as usize && !looked.contains_key(key.as_str()));
         more.extend(full.map(|(key, _)| key.clone()));
         let launches = launches(looked, &plan.launch);
-        let launched = launches.iter().map(|launch| &launch.request.schedule_key);
+        let launched = launches.iter().map(|launch| {
+            let row = &launch.request;
+            let waits = matches!(row.job_state, JobState::Pending | JobState::Paused);
+            (row.schedule_key.clone(), waits)
+        });
         Ok(Self {
             keys,
             guilty: sorted.guilty,
             passes,
-            launched: launched.cloned().collect(),
+            launched: launched.collect(),
             launches: (launches.into_iter())
                 .map(|launch| (Subject::Request(launch.request.id), launch))
                 .collect(),
@@ -91,16 +96,16 @@ impl Round {
         outcomes: Vec<Option<Launched>>,
     ) -> Vec<String> {
         let mut again = BTreeSet::new();
-        for (key, outcome) in self.launched.into_iter().zip(outcomes) {
+        for ((key, waited), outcome) in self.launched.into_iter().zip(outcomes) {
             match outcome {
-                Some(Launched::Running) => {}
                 Some(Launched::NoSlot) => {
                     self.short.insert(key);
                 }
                 // Its slot is for another one, who was told that there is none.
-                Some(Launched::No) | None => {
+                Some(Launched::No) if waited => {
                     again.insert(key);
                 }
+                Some(Launched::Running | Launched::No) | None => {}
             }
         }
         for key in &self.keys {

@@ -1,5 +1,6 @@
 //! The engine against a scripted ant, on both databases.
 
+mod again;
 mod ant;
 mod faults;
 mod kit;
