@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 const SERVER_VARIABLE: &str = "COLONY_TEST_POSTGRES_URL";
 
@@ -54,6 +54,15 @@ impl TestPostgres {
     pub fn run(&self, sql: &str) {
         run(&self.url, sql);
     }
+
+    /// The first value of the answer to statements, as text; none when there is no row.
+    ///
+    /// # Panics
+    ///
+    /// The server refuses.
+    pub fn ask(&self, sql: &str) -> Option<String> {
+        run(&self.url, sql)
+    }
 }
 
 impl Drop for TestPostgres {
@@ -79,8 +88,8 @@ fn with_database(server: &str, name: &str) -> String {
 }
 
 /// Runs statements on a connection and a thread of their own, so that it works anywhere, also
-/// inside of an async test.
-fn run(url: &str, sql: &str) {
+/// inside of an async test. Returns the first value of their answer.
+fn run(url: &str, sql: &str) -> Option<String> {
     let config: Config = url.parse().expect("the URL of the test server is valid");
     let sql = sql.to_owned();
     let work = move || {
@@ -94,14 +103,18 @@ fn run(url: &str, sql: &str) {
                 .await
                 .unwrap_or_else(|error| panic!("failed to connect to the test server: {error}"));
             tokio::spawn(connection);
-            client
-                .batch_execute(&sql)
+            let answer = client
+                .simple_query(&sql)
                 .await
                 .unwrap_or_else(|error| panic!("failed to run `{sql}`: {error}"));
-        });
+            answer.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            })
+        })
     };
     let result = std::thread::spawn(work).join();
-    assert!(result.is_ok(), "the test server refused; see above");
+    result.expect("the test server answers")
 }
 
 #[cfg(test)]

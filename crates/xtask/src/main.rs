@@ -21,7 +21,11 @@ Tasks:
                           when they are missing (as root).
   services -- COMMAND…    Run a command with those services up, for example
                           cargo xtask services -- cargo test -p colony-store
-  bench NAME [-- ARG…]    Run a benchmark: engine, runs-api, store, template.
+  bench NAME [-- ARG…]    Run a benchmark: engine, runs-api, store, template. What ARG may be is at
+                          the head of each, for example
+                          cargo xtask bench engine -- soak seconds=600
+                          cargo xtask bench engine -- fairness
+                          cargo xtask bench runs-api -- queue waiting
   help                    Show this text.
 
 The services are private: in a temporary directory, on a free port of 127.0.0.1, stopped at the end.

@@ -8,13 +8,24 @@ use crate::connection::Connection;
 
 /// What was measured.
 pub(crate) struct Measured {
-    per_second: f64,
-    /// What counts in one call.
+    pub(crate) per_second: f64,
+    /// What was done, of which each call may have done many.
     items: usize,
+    /// Sorted.
     latencies: Vec<Duration>,
 }
 
 impl Measured {
+    /// So many things done by calls in a time.
+    pub(crate) fn of_all(mut latencies: Vec<Duration>, items: usize, time: Duration) -> Self {
+        latencies.sort_unstable();
+        Self {
+            per_second: items as f64 / time.as_secs_f64(),
+            items,
+            latencies,
+        }
+    }
+
     /// As if each call had been so many.
     pub(crate) fn times(mut self, calls: usize) -> Self {
         self.per_second *= calls as f64;
@@ -64,15 +75,10 @@ where
     for task in tasks {
         latencies.extend(task.await.expect("a caller does not fail"));
     }
-    latencies.sort_unstable();
     let spent: Duration = latencies.iter().sum();
+    let calls = latencies.len();
     // By the time spent in what is measured, so that preparing a call does not count.
-    let per_second = latencies.len() as f64 / spent.as_secs_f64() * callers as f64;
-    Measured {
-        per_second,
-        items: 1,
-        latencies,
-    }
+    Measured::of_all(latencies, calls, spent.div_f64(callers as f64))
 }
 
 /// A line of the table.
@@ -85,6 +91,8 @@ pub(crate) struct Line<'l> {
     /// does.
     pub(crate) cpu: Duration,
     pub(crate) resident: u64,
+    /// What else there is to say.
+    pub(crate) note: &'l str,
 }
 
 impl Line<'_> {
@@ -111,13 +119,13 @@ impl Line<'_> {
             measured,
             cpu,
             resident,
+            note,
         } = self;
-        let items = (measured.latencies.len() * measured.items).max(1);
-        let cpu = cpu.as_secs_f64() * 1e6 / items as f64;
+        let cpu = cpu.as_secs_f64() * 1e6 / measured.items.max(1) as f64;
         let [p50, p95, p99] = [50, 95, 99].map(|percent| measured.percentile(percent));
         let per_second = measured.per_second;
         write(&format!(
-            "{database:<10}  {what:<34} {callers:>7} {per_second:>11.0} {p50:>8.2} {p95:>8.2} {p99:>8.2} {cpu:>8.0} {resident:>8}"
+            "{database:<10}  {what:<34} {callers:>7} {per_second:>11.0} {p50:>8.2} {p95:>8.2} {p99:>8.2} {cpu:>8.0} {resident:>8}  {note}"
         ));
     }
 }

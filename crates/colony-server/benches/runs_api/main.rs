@@ -3,7 +3,8 @@
 //! `cargo xtask bench runs-api [-- SECONDS [WAITING [RUNS]] [WORD…]]`: seconds for each
 //! measurement (2), the longest queue that is measured (1 000 000), the runs behind the lists
 //! (100 000, with five times as many tasks), and words of the lines that are wanted (all):
-//! `SQLite`, `PostgreSQL`, or a part of what is measured. The server is a process of its own, as
+//! `SQLite`, `PostgreSQL`, or a part of what is measured, such as `queue` (claim and completion of
+//! tasks that are there) or `waiting` (the same behind long queues). The server is a process of its own, as
 //! its memory is measured too; load and server share the machine.
 
 mod connection;
@@ -11,6 +12,7 @@ mod lists;
 mod load;
 mod operations;
 mod process;
+mod queue;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -104,7 +106,7 @@ impl Wanted {
 async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, wanted: &Wanted) {
     let process = Process::start(database);
     let cpu_before = Cell::new(Duration::ZERO);
-    let line = |what: &str, callers: usize, measured: &Measured| {
+    let line = |what: &str, callers: usize, measured: &Measured, note: &str| {
         let cpu = process.cpu();
         Line {
             database: name,
@@ -113,6 +115,7 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, w
             measured,
             cpu: cpu.saturating_sub(cpu_before.get()),
             resident: process.resident_mib(),
+            note,
         }
         .print();
         cpu_before.set(cpu);
@@ -129,7 +132,7 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, w
                     async move { operation.run(connection, &place, turn).await }
                 }
             });
-            line(operation.name(), callers, &measured.await);
+            line(operation.name(), callers, &measured.await, "");
         }
     }
     for batch in [1, 100] {
@@ -144,9 +147,19 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, w
                 async move { operations::lifecycle(connection, &place, turn, batch).await }
             }
         });
-        line(&what, CALLERS, &measured.await.times(batch));
+        line(&what, CALLERS, &measured.await.times(batch), "");
     }
-    let mut filled = 0;
+    let drains = queue::DRAINS.into_iter();
+    let drains: Vec<_> = drains.filter(|drain| wanted.line(&drain.name())).collect();
+    if !drains.is_empty() {
+        let runs = queue::prepare(process.address).await;
+        for drain in drains {
+            let measured = drain.measure(process.address, &runs, || cpu_before.set(process.cpu()));
+            let note = drain.wanted(name == POSTGRESQL);
+            line(&drain.name(), drain.workers, &measured.await, &note);
+        }
+    }
+    let (mut filled, mut shortest) = (0, None);
     if !wanted.line("claim + report, waiting") {
         return;
     }
@@ -165,7 +178,10 @@ async fn measure(name: &str, database: &str, time: Duration, waiting_max: u64, w
                 async move { operations::claim_and_report(connection, &place, turn).await }
             }
         });
-        line(&what, CALLERS, &measured.await);
+        let measured = measured.await;
+        let first = *shortest.get_or_insert(measured.per_second);
+        let note = format!("{:.2} times the first", measured.per_second / first);
+        line(&what, CALLERS, &measured, &note);
     }
 }
 
@@ -190,6 +206,7 @@ async fn measure_lists(name: &str, database: &str, time: Duration, runs: u64, wa
                 measured: &measured,
                 cpu: process.cpu().saturating_sub(cpu),
                 resident: process.resident_mib(),
+                note: "",
             }
             .print();
         }

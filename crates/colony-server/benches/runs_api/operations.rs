@@ -20,13 +20,7 @@ pub(crate) async fn prepare(address: SocketAddr) -> Arc<Place> {
     let mut connection = Connection::open(address).await;
     let mut runs = Vec::new();
     for n in 0..101 {
-        let run = post(
-            &mut connection,
-            "/runs",
-            &json!({ "inputData": { "bench": n } }),
-        )
-        .await;
-        runs.push(text(&run["id"]));
+        runs.push(create_run(&mut connection, n).await);
     }
     let data_run = runs.pop().unwrap_or_default();
     let mut tasks = Vec::new();
@@ -55,6 +49,12 @@ pub(crate) async fn prepare(address: SocketAddr) -> Arc<Place> {
         tasks,
         data_run,
     })
+}
+
+/// Creates a run; returns its id.
+pub(crate) async fn create_run(connection: &mut Connection, n: usize) -> String {
+    let new = json!({ "inputData": { "bench": n } });
+    text(&post(connection, "/runs", &new).await["id"])
 }
 
 async fn post(connection: &mut Connection, path: &str, body: &Value) -> Value {
@@ -200,8 +200,8 @@ pub(crate) async fn lifecycle(
     (connection, start.elapsed())
 }
 
-/// Reports claimed tasks as completed.
-async fn report(connection: &mut Connection, claimed: &str, alone: bool) {
+/// Reports claimed tasks as completed; returns how many there were.
+pub(crate) async fn report(connection: &mut Connection, claimed: &str, alone: bool) -> usize {
     let claimed: Value = serde_json::from_str(claimed).expect("answers are JSON");
     let tasks = list(&claimed["tasks"]);
     match tasks {
@@ -226,6 +226,7 @@ async fn report(connection: &mut Connection, claimed: &str, alone: bool) {
             connection.call("POST", "/tasks/report", &body).await;
         }
     }
+    tasks.len()
 }
 
 /// Lets so many more tasks wait.

@@ -7,110 +7,76 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use colony_api::client::{Client, ListRequests};
-use colony_api::jobs::SubmitRequest;
-use colony_testkit::{TestPostgres, block_on, wait_for, wait_for_async};
-use tempfile::TempDir;
+use colony_api::jobs::{JobRequest, SubmitRequest};
+use colony_testkit::{block_on, wait_for, wait_for_async};
 
 use crate::bare::{Compared, compare};
+use crate::database::Database;
+use crate::jobs::{CALLERS, DEADLINE, ONE};
+use crate::marks::{Marks, percentile};
 
-const DEADLINE: Duration = Duration::from_secs(600);
-const CALLERS: usize = 16;
-/// What every job runs.
-pub(crate) const DEFINITION: &str = "
-job_type: one
-max_concurrency: 10000
-tasks:
-- task_type: a
-  method: SHELL
-  script: ['true']
-";
-
-/// Which database to measure on.
-pub(crate) enum Database {
-    Sqlite,
-    Postgres(TestPostgres),
-}
-
-/// SQLite, and PostgreSQL when there is a server, or those of them that are named.
-pub(crate) fn databases(named: &[String]) -> Vec<Database> {
-    let mut databases = vec![Database::Sqlite];
-    if std::env::var_os("COLONY_TEST_POSTGRES_URL").is_some() {
-        databases.push(Database::Postgres(TestPostgres::create("bench")));
-    }
-    databases.retain(|database| {
-        let name = database.name().to_lowercase();
-        named.is_empty() || named.contains(&name)
-    });
-    databases
-}
-
-impl Database {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Sqlite => "SQLite",
-            Self::Postgres(_) => "PostgreSQL",
-        }
-    }
-}
+/// How many tasks its ant runs at once.
+pub(crate) const CAPACITY: usize = 8;
 
 /// A running `colony queen`, stopped at the end.
-pub(crate) struct Queen {
+pub(crate) struct Queen<'d> {
     process: Child,
-    dir: TempDir,
-    client: Client,
+    database: &'d Database,
+    pub(crate) client: Client,
     pub(crate) ready_ms: f64,
 }
 
-impl Queen {
-    pub(crate) fn start(database: &Database) -> Self {
-        let dir = tempfile::tempdir().expect("room for a directory");
+impl<'d> Queen<'d> {
+    pub(crate) fn start(database: &'d Database) -> Self {
+        let dir = database.dir.path().join("data");
         let mut command = Command::new(env!("CARGO_BIN_EXE_colony"));
         command
-            .args(["queen", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(dir.path());
-        if let Database::Postgres(server) = database {
-            command.args(["--database-url", server.url()]);
+            .args(["queen", "--listen", "127.0.0.1:0", "--ant-capacity"])
+            .arg(CAPACITY.to_string())
+            .arg("--data-dir")
+            .arg(&dir);
+        if let Some(url) = database.url() {
+            command.args(["--database-url", url]);
         }
+        let log = std::fs::File::create(log(database)).expect("room for a log");
         let start = Instant::now();
-        let process = command.stderr(Stdio::null()).stdin(Stdio::null()).spawn();
+        let process = command.stderr(log).stdin(Stdio::null()).spawn();
         let process = process.expect("the queen starts");
-        let client = wait_for(DEADLINE, || connect(dir.path()));
+        let client = wait_for(Duration::from_secs(30), || connect(&dir));
         block_on(wait_for_async(DEADLINE, async || {
             client.health().await.map(drop)
         }));
         let ready_ms = start.elapsed().as_secs_f64() * 1000.0;
-        let saved = block_on(client.save_definition(DEFINITION.to_owned()));
-        saved.expect("the definition is valid");
-        Self {
+        let this = Self {
             process,
-            dir,
+            database,
             client,
             ready_ms,
-        }
+        };
+        this.save(ONE.to_owned());
+        this
+    }
+
+    pub(crate) fn save(&self, definition: String) {
+        let saved = block_on(self.client.save_definition(definition));
+        saved.expect("the definition is valid");
     }
 
     pub(crate) fn throughput(&self, jobs: usize) -> Compared {
-        compare(jobs, || {
+        compare(self.database, self.process.id(), jobs, || {
             self.run_jobs(jobs);
-            String::new()
         })
     }
 
     /// Submits jobs and waits until all are done.
     pub(crate) fn run_jobs(&self, jobs: usize) {
         block_on(async {
-            let before = self.completed().await;
-            let next = Arc::new(AtomicUsize::new(0));
-            let callers: Vec<_> = (0..CALLERS)
-                .map(|_| tokio::spawn(submit_many(self.client.clone(), Arc::clone(&next), jobs)))
-                .collect();
-            for caller in callers {
-                caller.await.expect("callers do not panic");
-            }
+            let before = self.count("COMPLETED").await;
+            self.submit_many("one", jobs).await;
             wait_for_async(DEADLINE, async || {
                 // Counting is work, too.
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                let done = self.completed().await - before;
+                let done = self.count("COMPLETED").await - before;
                 if done >= jobs as u64 {
                     Ok(())
                 } else {
@@ -121,87 +87,84 @@ impl Queen {
         });
     }
 
-    async fn completed(&self) -> u64 {
+    /// Submits jobs by many callers.
+    pub(crate) async fn submit_many(&self, job_type: &'static str, jobs: usize) {
+        let next = Arc::new(AtomicUsize::new(0));
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (client, next) = (self.client.clone(), Arc::clone(&next));
+                tokio::spawn(async move {
+                    while next.fetch_add(1, Ordering::Relaxed) < jobs {
+                        submit(&client, job_type, None).await;
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.expect("callers do not panic");
+        }
+    }
+
+    /// How many requests are in a state.
+    pub(crate) async fn count(&self, state: &str) -> u64 {
         let list = ListRequests {
-            job_state: Some("COMPLETED".to_owned()),
+            job_state: Some(state.to_owned()),
             page_size: 1,
             ..ListRequests::default()
         };
-        let page = self
-            .client
-            .job_requests(&list)
-            .await
-            .expect("the list of requests");
-        page.total_records
+        let page = self.client.job_requests(&list).await;
+        page.expect("the list of requests").total_records
     }
 
-    /// From just before the call of submit to the first instruction of the task's shell, which
-    /// makes a file; one at a time on an idle queen.
+    /// From just before the call of submit to the first command, one at a time on an idle queen.
     pub(crate) fn latency(&self) -> String {
-        let marks = self.dir.path().join("marks");
-        std::fs::create_dir(&marks).expect("room for a directory");
-        let definition = format!(
-            "job_type: mark\ntasks:\n- task_type: a\n  method: SHELL\n  script: [': > {}/{{{{.N}}}}']\n",
-            marks.display()
-        );
+        let mut marks = Marks::listen(self.database.dir.path());
+        self.save(marks.definition("mark", ""));
         let mut millis: Vec<f64> = block_on(async {
-            self.client
-                .save_definition(definition)
-                .await
-                .expect("the definition is valid");
             let mut millis = Vec::new();
             for number in 0..200 {
-                millis.push(self.one_mark(&marks.join(number.to_string()), number).await);
+                let (request, ms) = self.mark(&mut marks, "mark", number, DEADLINE).await;
+                millis.push(ms.expect("an idle queen starts a job"));
+                let wait = Duration::from_secs(30);
+                let ended = self.client.wait_for_request(&request.id, wait).await;
+                ended.expect("the request is known");
             }
             millis
         });
         millis.sort_by(f64::total_cmp);
-        let at = |share: f64| millis[((millis.len() - 1) as f64 * share) as usize];
-        format!("p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99))
+        let [p50, p99] = [50, 99].map(|percent| percentile(&millis, percent));
+        format!("p50 {p50:.1} ms, p99 {p99:.1} ms")
     }
 
-    /// Milliseconds from before the submission until the command opens a pipe that is waited on.
-    /// Times of files would not do: the kernel rounds them to its tick.
-    async fn one_mark(&self, mark: &Path, number: i64) -> f64 {
-        let mut submit = SubmitRequest {
-            job_type: "mark".to_owned(),
-            ..SubmitRequest::default()
-        };
-        submit
-            .params
-            .get_or_insert_default()
-            .insert("N".to_owned(), number.into());
-        let made = Command::new("mkfifo").arg(mark).status();
-        assert!(made.is_ok_and(|status| status.success()), "mkfifo works");
-        let pipe = mark.to_owned();
-        let opened = tokio::task::spawn_blocking(move || {
-            std::fs::File::open(pipe).expect("the pipe is there");
-            Instant::now()
-        });
+    /// Submits a job that tells when it runs. Milliseconds from before the call until it does;
+    /// none when that takes too long.
+    pub(crate) async fn mark(
+        &self,
+        marks: &mut Marks,
+        job_type: &str,
+        number: usize,
+        patience: Duration,
+    ) -> (JobRequest, Option<f64>) {
         let start = Instant::now();
-        let request = self.client.submit(&submit).await.expect("the job is known");
-        let wait = Duration::from_secs(30);
-        self.client
-            .wait_for_request(&request.id, wait)
-            .await
-            .expect("the request is known");
-        let opened = opened.await.expect("the pipe can be opened");
-        opened.duration_since(start).as_secs_f64() * 1000.0
+        let request = submit(&self.client, job_type, Some(number)).await;
+        let heard = marks.next(patience).await;
+        let millis = heard.map(|(heard, at)| {
+            assert_eq!(heard, number, "nothing else tells");
+            at.duration_since(start).as_secs_f64() * 1000.0
+        });
+        (request, millis)
     }
 
-    /// Resident memory.
-    pub(crate) fn memory(&self) -> String {
+    /// Resident memory in MB.
+    pub(crate) fn memory_mb(&self) -> f64 {
         let status = std::fs::read_to_string(self.proc().join("status")).unwrap_or_default();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap_or_default();
-        let kib: f64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|kib| kib.parse().ok())
-            .unwrap_or(0.0);
-        format!("{:.0} MB", kib / 1024.0)
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+        kib.unwrap_or(0.0) / 1024.0
+    }
+
+    pub(crate) fn memory(&self) -> String {
+        format!("{:.0} MB", self.memory_mb())
     }
 
     /// What all its threads did in five seconds without requests. A query wakes a thread at least
@@ -209,10 +172,7 @@ impl Queen {
     pub(crate) fn at_rest(&self) -> String {
         let quiet = Duration::from_secs(5);
         let before = self.switches();
-        let start = Instant::now();
-        while start.elapsed() < quiet {
-            std::thread::park_timeout(quiet.saturating_sub(start.elapsed()));
-        }
+        std::thread::sleep(quiet);
         format!("{} wake-ups of its threads", self.switches() - before)
     }
 
@@ -232,17 +192,34 @@ impl Queen {
             .sum()
     }
 
+    /// Warnings and errors in its log, and what its database server complains about.
+    pub(crate) fn complaints(&self) -> String {
+        let log = std::fs::read_to_string(log(self.database)).unwrap_or_default();
+        let bad = |line: &&str| line.contains("ERROR") || line.contains("WARN");
+        let lines: Vec<&str> = log.lines().filter(bad).collect();
+        let first = lines
+            .first()
+            .map_or(String::new(), |line| format!(", first: {line}"));
+        let deadlocks = self.database.deadlocks();
+        let deadlocks = deadlocks.map_or(String::new(), |count| format!(", {count} deadlocks"));
+        format!("{} in its log{first}{deadlocks}", lines.len())
+    }
+
     fn proc(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}", self.process.id()))
     }
 }
 
-impl Drop for Queen {
+impl Drop for Queen<'_> {
     fn drop(&mut self) {
         // It is measured, not asked to end in good order.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn log(database: &Database) -> PathBuf {
+    database.dir.path().join("log")
 }
 
 fn connect(dir: &Path) -> Result<Client, String> {
@@ -259,12 +236,13 @@ fn connect(dir: &Path) -> Result<Client, String> {
     Client::new(&url, Some(&read("admin.token")?)).map_err(|error| error.to_string())
 }
 
-async fn submit_many(client: Client, next: Arc<AtomicUsize>, jobs: usize) {
+/// Submits a job, with the parameter `N` when there is a number.
+pub(crate) async fn submit(client: &Client, job_type: &str, number: Option<usize>) -> JobRequest {
+    let params = number.map(|number| ("N".to_owned(), number.into()));
     let submit = SubmitRequest {
-        job_type: "one".to_owned(),
+        job_type: job_type.to_owned(),
+        params: params.map(|param| [param].into_iter().collect()),
         ..SubmitRequest::default()
     };
-    while next.fetch_add(1, Ordering::Relaxed) < jobs {
-        client.submit(&submit).await.expect("the job is known");
-    }
+    client.submit(&submit).await.expect("the job is known")
 }
