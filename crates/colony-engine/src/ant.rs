@@ -175,7 +175,7 @@ impl Engine {
         match renewed {
             Ok(renewed) => self.answer_heartbeat(ant_id, renewed),
             Err(error) => {
-                tracing::error!(ant.id = %ant_id, "failed to renew leases: {}", with_causes(&error))
+                tracing::error!(ant.id = %ant_id, "failed to renew leases: {}", with_causes(&error));
             }
         }
     }

@@ -137,7 +137,7 @@ impl Session {
     fn note(&mut self, refusal: Option<&DriverError>) {
         match (self.refused_at, refusal) {
             (None, Some(error)) => {
-                tracing::error!("the database cannot be reached: {}", with_causes(&error))
+                tracing::error!("the database cannot be reached: {}", with_causes(&error));
             }
             (Some(_), None) => tracing::warn!("the database is reached again"),
             _ => {}
