@@ -140,6 +140,12 @@ impl Definitions {
         Ok(plan)
     }
 
+    /// Puts a definition into memory that was made without a text.
+    #[cfg(test)]
+    pub(crate) fn keep(&self, compiled: Arc<Compiled>) {
+        self.lock().compiled.insert(compiled.row.id, compiled);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Cached> {
         self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }

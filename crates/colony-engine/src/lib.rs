@@ -44,6 +44,8 @@ mod restart;
 mod runs;
 mod scheduler;
 mod setup;
+#[cfg(test)]
+mod simulator;
 mod submit;
 mod sweep;
 mod tags;

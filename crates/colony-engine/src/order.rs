@@ -214,6 +214,11 @@ impl Facts {
     pub(crate) fn definition_id(&self) -> DefinitionId {
         self.definition_id
     }
+
+    #[cfg(test)]
+    pub(crate) fn task_name(&self) -> &str {
+        &self.task.name
+    }
 }
 
 /// A ready task with all that its rendering needs.
