@@ -229,7 +229,8 @@ impl Base {
         };
         let name = entry.row.task_name(task.task_id);
         let row = name.and_then(|name| entry.row.tasks.get(name));
-        if row.is_some_and(|row| row.lease.is_some()) {
+        let waits = row.is_some_and(|row| row.queue_key.as_deref() == Some(&*task.key));
+        if waits && row.is_some_and(|row| row.lease.is_some()) {
             return Leasing::Guilty("its task waits and is leased at once".to_owned());
         }
         let expires_at = now.after(ground.settings.lease_duration);

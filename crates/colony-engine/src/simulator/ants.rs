@@ -6,7 +6,7 @@ use std::sync::Arc;
 use colony_core::id::AttemptRef;
 use colony_core::job::{AttemptEnd, EndStatus};
 use colony_core::method::Method;
-use colony_store::lease;
+use colony_store::lease::{self, Lease};
 use colony_store::{StoreError, Tx};
 use colony_wire::{
     ArtifactRules, Environment, Failure, Hello, LogRef, Order, Outcome, Phases, QueenMessage,
@@ -93,7 +93,7 @@ impl World {
         let (id, running) = (ant.id.clone(), ant.attempts());
         self.tell(format!("{id} says hello, runs {running:?}"));
         self.ants[index].arriving = true;
-        self.lose_leases(tx, index, running, true)?;
+        self.lose_leases(tx, index, &running, true)?;
         Ok(true)
     }
 
@@ -102,10 +102,13 @@ impl World {
         &mut self,
         tx: &mut Tx<'_>,
         index: usize,
-        except: BTreeSet<AttemptRef>,
+        except: &BTreeSet<AttemptRef>,
         arrives: bool,
     ) -> Result<(), StoreError> {
         let leases = lease::of_ant(tx, &self.ants[index].id)?;
+        let leases: Vec<Lease> = (leases.into_iter())
+            .map(|due| due.lease)
+            .collect::<Result<_, _>>()?;
         let lost = leases
             .iter()
             .filter(|lease| !except.contains(&lease.attempt));
@@ -125,7 +128,7 @@ impl World {
                 Vec::new(),
                 move |world, tx, output| match Group::done(&group, number, output) {
                     None => Ok(()),
-                    Some(None) if arrives => world.lose_leases(tx, index, except, true),
+                    Some(None) if arrives => world.lose_leases(tx, index, &except, true),
                     Some(None) => Ok(()),
                     Some(Some(_)) => {
                         if arrives {
@@ -185,7 +188,7 @@ impl World {
         ));
         self.engine.ants.leave(&id, &to_ant);
         if embedded {
-            self.lose_leases(tx, index, BTreeSet::new(), false)?;
+            self.lose_leases(tx, index, &BTreeSet::new(), false)?;
         }
         Ok(true)
     }
@@ -417,7 +420,7 @@ impl World {
         match self.rng.random_range(0..10) {
             0 if !self.calm => self.end_without_ant(&claimed, AttemptEnd::completed("SKIPPED")),
             1 | 2 if !self.calm => self.change_control(claimed),
-            _ => self.start(claimed),
+            _ => self.start(&claimed),
         }
         true
     }
@@ -441,7 +444,7 @@ impl World {
         let what = format!("control of {}", short(lease.attempt));
         self.perform(what, noted, Vec::new(), move |world, _, current| {
             match current {
-                Some(true) => world.start(claimed),
+                Some(true) => world.start(&claimed),
                 Some(false) => world.engine.not_sent(&claimed.lease),
                 None => world.unsendable(&claimed),
             }
@@ -449,9 +452,9 @@ impl World {
         });
     }
 
-    fn start(&mut self, claimed: Claimed) {
+    fn start(&mut self, claimed: &Claimed) {
         let lease = &claimed.lease;
-        let order = Box::new(order(&claimed));
+        let order = Box::new(order(claimed));
         match self.engine.ants.start(&lease.holder.id, order, || {}) {
             Sent::Started => {}
             Sent::Stopped => {
@@ -459,9 +462,9 @@ impl World {
                     status: EndStatus::Cancelled,
                     ..AttemptEnd::failed("", "attempt was stopped before it started")
                 };
-                self.end_without_ant(&claimed, end);
+                self.end_without_ant(claimed, end);
             }
-            Sent::Gone => self.unsendable(&claimed),
+            Sent::Gone => self.unsendable(claimed),
         }
     }
 

@@ -312,7 +312,7 @@ impl World {
         let (requests, fires) = sorted(due.timers);
         let (expired, overdue, runs) = (due.expired, due.overdue, due.runs);
         self.together("fire", fires, move |world, tx, fired| match fired {
-            Some(_) => world.expire(tx, requests, expired, overdue, runs),
+            Some(_) => world.expire(tx, &requests, expired, overdue, runs),
             None => world.timers_done(),
         });
         Ok(true)
@@ -321,13 +321,13 @@ impl World {
     fn expire(
         &mut self,
         tx: &mut Tx<'_>,
-        requests: Vec<Timer>,
+        requests: &[Timer],
         expired: Vec<DueLease>,
         overdue: Vec<DueLease>,
         runs: Vec<colony_core::id::RunId>,
     ) -> Result<(), StoreError> {
         if !requests.is_empty() {
-            let keys = make_due(tx, &requests)?;
+            let keys = make_due(tx, requests)?;
             self.tell(format!("requests due under {keys:?}"));
             self.engine.nudges.schedule(keys);
         }

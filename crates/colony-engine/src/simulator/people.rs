@@ -13,7 +13,7 @@ use super::world::World;
 use crate::engine::Caller;
 use crate::readiness::readiness;
 use crate::restart::restart_locked;
-use crate::runs::{Cancel, Readiness, Submission, Submitted};
+use crate::runs::{Cancel, Cancelled, Readiness, Submission, Submitted};
 use crate::submit::Submit;
 
 impl World {
@@ -57,6 +57,7 @@ impl World {
             row,
             compiled,
             readiness,
+            looked_up: true,
         };
         self.perform(what, submission, rooms, move |world, _, stored| {
             if matches!(stored, Some(Submitted::Stored)) {
@@ -77,7 +78,7 @@ impl World {
         };
         let what = format!("cancel {}", name(id));
         self.perform(what, cancel, Vec::new(), move |world, _, done| {
-            if done == Some(true) {
+            if done == Some(Cancelled::Done) {
                 world.tell(format!("  cancel of {} is acknowledged", name(id)));
                 world.cancelled(id);
             }

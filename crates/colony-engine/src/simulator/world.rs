@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    pub(super) fn tell(&mut self, line: String) {
+    pub(super) fn tell(&mut self, line: impl std::fmt::Display) {
         let at = self.engine.now().as_millis() - 1_700_000_000_000;
         self.history.push(format!("{at:>8} {line}"));
     }
