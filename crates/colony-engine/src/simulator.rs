@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Histories that have found something once.
-const SEEDS: &[u64] = &[242, 292, 385];
+const SEEDS: &[u64] = &[0, 1, 170, 242, 292, 340, 385];
 
 /// Histories played when nobody says how many.
 const HISTORIES: u64 = 1500;
@@ -97,6 +97,10 @@ impl World {
         }
         self.calm = true;
         self.tell("nothing goes wrong any more".to_owned());
+        for index in 0..self.ants.len() {
+            self.ant_beats(index);
+            while self.hear(tx, index)? || self.ant_reads(index) {}
+        }
         for index in 0..self.definitions.len() {
             self.disable(tx, index, false)?;
         }

@@ -17,7 +17,9 @@ const SHIFTS: &[&str] = &[
     "UPDATE tasks SET started_at = started_at + $1 WHERE started_at IS NOT NULL AND id IN \
      (SELECT task_id FROM leases)",
     "UPDATE tasks SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL \
-     AND run_id IN (SELECT id FROM runs WHERE deadline_at IS NOT NULL)",
+     AND run_id IN (SELECT id FROM runs WHERE deadline_at IS NOT NULL \
+     UNION SELECT run_id FROM leases WHERE of_job UNION SELECT run_id FROM queue \
+     UNION SELECT subject FROM timers WHERE kind = 'task_due')",
     "UPDATE runs SET started_at = started_at + $1 \
      WHERE started_at IS NOT NULL AND deadline_at IS NOT NULL",
     "UPDATE runs SET deadline_at = deadline_at + $1 WHERE deadline_at IS NOT NULL",

@@ -310,6 +310,16 @@ impl World {
         true
     }
 
+    /// An ant with something to do says that it is alive.
+    pub(super) fn ant_beats(&mut self, index: usize) {
+        let ant = &mut self.ants[index];
+        let attempts = ant.attempts();
+        if ant.link.is_some() && !attempts.is_empty() {
+            let attempts = attempts.into_iter().collect();
+            ant.says.push_back(Say::Heartbeat(attempts));
+        }
+    }
+
     /// Reports of which the ant has heard nothing are said again.
     pub(super) fn ant_repeats(&mut self, index: usize) -> bool {
         let ant = &mut self.ants[index];
@@ -350,6 +360,7 @@ impl World {
                 let renewed = Renewed::of(tx, &running, expires_at)?;
                 self.tell(format!("{id} is alive, runs {}", running.len()));
                 self.engine.answer_heartbeat(&id, renewed);
+                self.renewed(&running, expires_at);
             }
         }
         Ok(true)

@@ -26,6 +26,8 @@ pub(super) struct Record {
     /// Runs whose request was restarted while they were suspended: nothing more comes of them.
     abandoned: BTreeSet<RunId>,
     leased: BTreeSet<AttemptRef>,
+    /// Until when holders were told that their leases last.
+    renewed: BTreeMap<AttemptRef, Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +63,8 @@ struct Task {
     pass: u32,
     epoch: i64,
     queue_key: Option<String>,
-    deadline: bool,
+    deadline: Option<Timestamp>,
+    timed_out: bool,
 }
 
 /// The rows.
@@ -129,7 +132,7 @@ impl Snapshot {
     fn read_tasks(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for row in tx.query(
             "SELECT id, run_id, job_task, job_state, pass, epoch, queue_key, \
-             deadline_at IS NOT NULL FROM tasks",
+             deadline_at, COALESCE(stop = 'task_timed_out', FALSE) FROM tasks",
             &[],
         )? {
             let task = Task {
@@ -140,6 +143,7 @@ impl Snapshot {
                 epoch: row.get(5)?,
                 queue_key: row.get(6)?,
                 deadline: row.get(7)?,
+                timed_out: row.get(8)?,
             };
             self.tasks.insert(row.get(0)?, task);
         }
@@ -229,6 +233,25 @@ impl World {
         }
     }
 
+    /// A holder was told that its leases last.
+    pub(super) fn renewed(&mut self, attempts: &[AttemptRef], expires_at: Timestamp) {
+        let until = attempts.iter().map(|attempt| (*attempt, expires_at));
+        self.record.renewed.extend(until);
+    }
+
+    /// The clock was set: nobody remembers times.
+    pub(super) fn forget_times(&mut self) {
+        self.record.renewed.clear();
+    }
+
+    /// A lease was ended because nobody renewed it.
+    pub(super) fn lost(&mut self, attempt: AttemptRef) {
+        let until = self.record.renewed.get(&attempt);
+        if until.is_some_and(|at| *at > self.engine.now()) {
+            self.fail(format!("{} is lost though it was renewed", short(attempt)));
+        }
+    }
+
     pub(super) fn cancelled(&mut self, id: RequestId) {
         let request = self.record.before.requests.get(&id);
         match request.and_then(|request| request.run_id) {
@@ -301,6 +324,11 @@ impl World {
                     "{what} is {}, and its timer is not as that says",
                     task.state
                 ));
+            }
+            let before = self.record.before.tasks.get(id);
+            let early = task.deadline.is_some_and(|at| at > self.engine.now());
+            if early && task.timed_out && before.is_some_and(|before| !before.timed_out) {
+                faults.push(format!("{what} is stopped before its time is over"));
             }
             let waits = now
                 .runs
@@ -416,8 +444,9 @@ impl World {
             let mut tasks = now.tasks.values();
             let task = tasks.find(|task| task.run_id == id && task.name == planned.name);
             let cleaned = task.is_some_and(|task| {
-                let ran =
-                    planned.method == Method::Manual || task.deadline || task.state == "COMPLETED";
+                let ran = planned.method == Method::Manual
+                    || task.deadline.is_some()
+                    || task.state == "COMPLETED";
                 task.pass == run.pass && ran
             });
             if !cleaned && !run.skip_cleanup {

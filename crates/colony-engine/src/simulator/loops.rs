@@ -352,9 +352,14 @@ impl World {
             .into_iter()
             .map(|run_id| JobOverdue { run_id })
             .collect();
+        let attempts: Vec<_> = lost.iter().map(|lose| lose.attempt).collect();
         self.together("lose", lost, move |world, _, done| {
-            if done.is_none() {
+            let Some(ended) = done else {
                 return world.timers_done();
+            };
+            let ended = attempts.into_iter().zip(ended);
+            for (attempt, _) in ended.filter(|(_, ended)| *ended == Some(true)) {
+                world.lost(attempt);
             }
             world.together("overdue", overdue, move |world, _, done| {
                 if done.is_none() {

@@ -145,6 +145,7 @@ impl World {
         clock_shift::shift_times(tx, TimeShift::from_millis(millis), nonce)?;
         let now = self.engine.now().as_millis();
         self.clock.set_millis(now + millis);
+        self.forget_times();
         self.engine.nudges.due_at(crate::jump::LONG_AGO);
         self.tell(format!("the clock is set by {millis} ms"));
         Ok(())
