@@ -71,12 +71,12 @@ impl<'d> Queen<'d> {
     /// Submits jobs and waits until all are done.
     pub(crate) fn run_jobs(&self, jobs: usize) {
         block_on(async {
-            let before = self.count("COMPLETED").await;
+            let before = self.count("DONE").await;
             self.submit_many("one", jobs).await;
             wait_for_async(DEADLINE, async || {
                 // Counting is work, too.
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                let done = self.count("COMPLETED").await - before;
+                let done = self.count("DONE").await - before;
                 if done >= jobs as u64 {
                     Ok(())
                 } else {
