@@ -35,7 +35,7 @@ pub(crate) struct Renewed {
     /// Attempts whose lease is current, and that are to stop.
     stopped: Vec<AttemptRef>,
     /// Attempts whose lease is not current.
-    lost: Vec<AttemptRef>,
+    pub(crate) lost: Vec<AttemptRef>,
 }
 
 impl Renewed {

@@ -359,8 +359,10 @@ impl World {
                 let expires_at = self.engine.now().after(self.engine.settings.lease_duration);
                 let renewed = Renewed::of(tx, &running, expires_at)?;
                 self.tell(format!("{id} is alive, runs {}", running.len()));
+                let held = |attempt: &AttemptRef| !renewed.lost.contains(attempt);
+                let held: Vec<AttemptRef> = running.into_iter().filter(held).collect();
+                self.renewed(&held, expires_at);
                 self.engine.answer_heartbeat(&id, renewed);
-                self.renewed(&running, expires_at);
             }
         }
         Ok(true)
