@@ -107,13 +107,13 @@ async fn fill(address: SocketAddr, runs: &[String], tasks: usize) {
 /// Claims and reports until nothing is left. Returns how long each turn took.
 async fn work(address: SocketAddr, batch: usize, left: Arc<AtomicUsize>) -> Vec<Duration> {
     let mut connection = Connection::open(address).await;
-    // What others have claimed may be the last.
-    let claim = json!({ "types": [TYPE], "limit": batch, "waitMs": 20 }).to_string();
+    let claim = json!({ "types": [TYPE], "limit": batch }).to_string();
     let mut latencies = Vec::new();
     while left.load(Ordering::Relaxed) > 0 {
         let start = Instant::now();
         let claimed = connection.call("POST", "/tasks/claim", &claim).await;
         let done = operations::report(&mut connection, &claimed, batch == 1).await;
+        // What others have claimed may be the last.
         if done > 0 {
             left.fetch_sub(done, Ordering::Relaxed);
             latencies.push(start.elapsed());
