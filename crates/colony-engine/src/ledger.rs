@@ -5,6 +5,7 @@
 //! is woken when a task of their type becomes ready. What time brings is the engine's business, for
 //! programs as for jobs. [`RunWatch`] follows a run.
 
+mod answering;
 mod change;
 mod claim;
 mod claim_once;

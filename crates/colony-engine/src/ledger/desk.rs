@@ -14,6 +14,7 @@ use colony_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::answering::Answering;
 use super::claim::{Claim, ClaimedTask, first_waiting};
 use super::claim_once::{Given, OnceClaim, claim_group};
 use super::error::LedgerError;
@@ -33,6 +34,9 @@ const GIVEN_UP_MAX: usize = 1024;
 /// How often waiting claims look again without being rung for: another queen of the same database
 /// may have made tasks ready.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long a claim whose wait is over stays for an answer that is under way.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 
 /// How often claims whose caller has gone are forgotten.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -76,6 +80,9 @@ impl Wish {
 pub(crate) struct Pending {
     wish: Wish,
     reply: oneshot::Sender<Claimed>,
+    answering: Arc<Answering>,
+    /// When its wait is over.
+    deadline: Instant,
 }
 
 /// What the desk hears.
@@ -129,13 +136,24 @@ impl DeskBell {
     pub(super) async fn claim(&self, wish: Wish) -> Claimed {
         let (reply, mut answer) = oneshot::channel();
         let wait = wish.claim.wait;
-        let pending = Pending { wish, reply };
+        let answering = Arc::new(Answering::new());
+        let deadline = Instant::now() + wait;
+        let pending = Pending {
+            wish,
+            reply,
+            answering: Arc::clone(&answering),
+            deadline,
+        };
         let sent = self.sender.send(Message::Claim(pending));
         sent.map_err(|_| LedgerError::Closed)?;
         if wait.is_zero() {
             return answer.await.map_err(|_| LedgerError::Closed)?;
         }
-        match tokio::time::timeout(wait, &mut answer).await {
+        let mut answered = tokio::time::timeout_at(deadline, &mut answer).await;
+        if answered.is_err() && !answering.end() {
+            answered = tokio::time::timeout(UNDER_WAY_MAX, &mut answer).await;
+        }
+        match answered {
             Ok(answer) => answer.map_err(|_| LedgerError::Closed)?,
             Err(_) => {
                 // What was sent in this very moment still counts.
@@ -303,7 +321,7 @@ impl Desk {
         let mut group = Vec::with_capacity(numbers.len());
         for number in numbers {
             match self.waiting.get(number) {
-                Some(pending) if pending.reply.is_closed() => {
+                Some(pending) if pending.reply.is_closed() || !pending.answering.begin() => {
                     self.dismiss(*number);
                 }
                 Some(pending) => group.push((*number, pending.wish.clone())),
@@ -399,9 +417,7 @@ impl Desk {
                 continue;
             }
             if given.is_nothing() && !wish.claim.wait.is_zero() {
-                if let Some(pending) = self.waiting.get_mut(number) {
-                    pending.wish.waited = true;
-                }
+                self.leave_waiting(*number);
                 continue;
             }
             let Some(pending) = self.dismiss(*number) else {
@@ -421,6 +437,22 @@ impl Desk {
             self.give_back(unwanted).await;
         }
         again
+    }
+
+    /// Nothing was there for a claim. One whose wait went by meanwhile is told so.
+    fn leave_waiting(&mut self, number: u64) {
+        let Some(pending) = self.waiting.get_mut(&number) else {
+            return;
+        };
+        pending.wish.waited = true;
+        pending.answering.rest();
+        // Looked at after the rest, so that a caller who found an answer under way gets one.
+        if pending.deadline <= Instant::now()
+            && let Some(pending) = self.dismiss(number)
+        {
+            // It may have noticed itself.
+            let _ = pending.reply.send(self.signals.bell.nothing());
+        }
     }
 
     /// Puts tasks back that were claimed for someone who has gone.
@@ -448,6 +480,7 @@ impl Desk {
         let mut waiting = BTreeSet::new();
         for (number, wish) in group {
             if may_pass && !wish.claim.wait.is_zero() {
+                self.leave_waiting(*number);
                 waiting.insert(*number);
             } else if let Some(pending) = self.dismiss(*number) {
                 // Its caller may have gone.

@@ -69,6 +69,34 @@ both_databases! {
         });
     }
 
+    /// The end of a wait cuts off no answer that is under way: nothing is taken and put back.
+    fn short_waits_of_many_empty_a_queue(db) {
+        block_on(async {
+            let server = Server::classic(&db).await;
+            let run = server.new_run().await;
+            let task = json!({ "runId": run["id"], "type": "t", "inputData": 1 });
+            let batch = json!({ "tasks": vec![task; 1000] });
+            for _ in 0..2 {
+                server.post("/tasks/batch", batch.clone()).await.expect(201);
+            }
+            let body = json!({ "types": ["t"], "limit": 100, "waitMs": 1 });
+            let empty = async || {
+                let mut tokens = Vec::new();
+                loop {
+                    let claimed = claim(&server, body.clone()).await;
+                    if claimed.is_empty() {
+                        return tokens;
+                    }
+                    tokens.extend(claimed.iter().map(|task| task["leaseToken"].to_string()));
+                }
+            };
+            let tokens: Vec<String> = join_all((0..16).map(|_| empty())).await.concat();
+            assert_eq!(tokens.len(), 2000);
+            let first = tokens.iter().filter(|token| token.ends_with(".1\""));
+            assert_eq!(first.count(), 2000, "some were given back");
+        });
+    }
+
     fn a_token_counts_in_the_header_too(db) {
         block_on(async {
             let server = Server::classic(&db).await;
